@@ -1,0 +1,9 @@
+#!/bin/bash
+# e2e.sh BUILD [PYTEST ARGUMENTS]: the end-to-end tests with the binaries of that build folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/sanitizers.sh
+build=$1; shift
+export MEZITE_BIN="$PWD/$build/bin"
+# -p no:cacheprovider keeps the tree clean; loadfile keeps the tests of a file on one cluster.
+exec /usr/bin/python3 -m pytest -p no:cacheprovider -q -n "${E2E_JOBS:-3}" --dist loadfile "${@:-tests}"

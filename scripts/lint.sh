@@ -1,0 +1,24 @@
+#!/bin/bash
+# lint.sh: format, layers, texts and clang-tidy over the tree. Each finding is an error. TIDY=no leaves clang-tidy out.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+failed=0
+mapfile -t sources < <(git ls-files 'src/*.cc' 'src/*.hh' 'fuzz/*.cc' 'bench/*.cc')
+
+clang-format-19 --dry-run -Werror "${sources[@]}" || { echo "lint: run clang-format-19 -i on the files above"; failed=1; }
+/usr/bin/python3 scripts/check_includes.py || failed=1
+for script in $(git ls-files '*.sh' .ci/run); do bash -n "$script" || failed=1; done
+
+# A source file past 600 lines holds more than one idea.
+while read -r lines file; do
+  [ "$file" = total ] || [ "$lines" -le 600 ] || { echo "lint: $file has $lines lines; split it by concept"; failed=1; }
+done < <(wc -l "${sources[@]}" | grep -v ' total$')
+
+if [ "${TIDY:-yes}" = yes ]; then
+  [ -f build/compile_commands.json ] || cmake --preset release >/dev/null || exit 1
+  ninja -C build mezite_proto >/dev/null || exit 1
+  mapfile -t units < <(git ls-files 'src/*.cc' | grep -v -e _test.cc -e _bench.cc)
+  /usr/bin/python3 scripts/tidy.py "${units[@]}" || failed=1
+fi
+[ $failed -eq 0 ] && echo "lint: clean"
+exit $failed
