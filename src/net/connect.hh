@@ -1,0 +1,32 @@
+// Making TCP connections, asynchronously on a shard or blocking (for the command-line programs).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "base/unique_fd.hh"
+#include "net/address.hh"
+#include "net/shard.hh"
+#include "net/worker_pool.hh"
+
+namespace mezite::net {
+
+struct Connected {
+  UniqueFd fd;  // non-blocking, close-on-exec, TCP_NODELAY
+  Address peer;
+};
+
+// Resolves on a worker, tries each address in turn, calls then once, on the shard. The errors name host, port and
+// cause.
+void async_connect(Shard& shard, WorkerPool& workers, HostPort target, std::chrono::milliseconds timeout,
+                   std::move_only_function<void(Result<Connected>)> then);
+
+// The same for a thread without a shard; the descriptor that comes back is blocking.
+Result<Connected> connect_blocking(const HostPort& target, std::chrono::milliseconds timeout);
+
+// O_NONBLOCK off or on; close-on-exec and TCP_NODELAY (where it applies) always.
+Status prepare_socket(int fd);
+Status set_blocking(int fd);
+
+}  // namespace mezite::net

@@ -1,0 +1,112 @@
+// Accepting connections, with bounds on what one source and all half-open peers may take.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "base/unique_fd.hh"
+#include "net/address.hh"
+#include "net/shard.hh"
+
+namespace mezite::net {
+
+// Bounds for peers that are not authenticated yet: new connections per source and second (token bucket), half-open ones
+// per source and in all. Any thread. A source is an IPv4 address or an IPv6 /64.
+class Admission {
+ public:
+  struct Limits {
+    double per_second = 20;
+    double burst = 100;
+    std::size_t half_open_per_source = 64;
+    std::size_t half_open = 1024;
+    std::size_t sources = 65536;  // remembered; the idle ones are forgotten first
+  };
+  // Held while the peer is half-open; release it (or drop it) when the peer has authenticated.
+  class Pass {
+   public:
+    Pass() = default;
+    Pass(Pass&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), source_(std::move(other.source_)) {}
+    Pass& operator=(Pass&& other) noexcept {
+      release();
+      owner_ = std::exchange(other.owner_, nullptr);
+      source_ = std::move(other.source_);
+      return *this;
+    }
+    ~Pass() { release(); }
+    void release();
+
+   private:
+    friend class Admission;
+    Pass(Admission* owner, std::string source) : owner_(owner), source_(std::move(source)) {}
+    Admission* owner_ = nullptr;
+    std::string source_;
+  };
+
+  explicit Admission(Limits limits, const Clock& clock = system_clock()) : limits_(limits), clock_(clock) {}
+
+  // kResourceExhausted says which bound was hit. The Admission must outlive its passes.
+  Result<Pass> admit(const Address& peer);
+  std::size_t half_open() const;
+
+ private:
+  struct Source {
+    double tokens = 0;
+    SteadyTime filled;
+    std::size_t half_open = 0;
+  };
+  void forget_idle(SteadyTime now);
+
+  const Limits limits_;
+  const Clock& clock_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, Source> sources_;
+  std::size_t half_open_ = 0;
+};
+
+// Accepted: non-blocking, close-on-exec, TCP_NODELAY.
+using AcceptHandler = std::function<void(Shard& shard, UniqueFd fd, Address peer)>;
+
+struct ListenOptions {
+  int backlog = 1024;
+  Admission* rate =
+      nullptr;  // peers over their rate are closed at once; the pass is not kept. Must outlive the listener
+};
+
+// Accepts on its own shard and hands each connection to a shard of the pool in turn; the handler runs there. When the
+// process is out of descriptors it pauses for 100 ms rather than spin.
+class Listener {
+ public:
+  // An empty host listens on every address, IPv6 and IPv4. The error names address and cause ("port in use").
+  // To be called on `on`'s thread or before it runs.
+  static Result<std::unique_ptr<Listener>> open(Shard& on, ShardPool& pool, const HostPort& address,
+                                                AcceptHandler handler, ListenOptions options = {});
+  // A Unix socket (SOCK_STREAM); replaces a stale socket file, and removes its own at the end.
+  static Result<std::unique_ptr<Listener>> open_unix(Shard& on, ShardPool& pool, const std::string& path, mode_t mode,
+                                                     AcceptHandler handler, ListenOptions options = {});
+  ~Listener();  // on its shard, or after that has stopped
+
+  // The port that was bound (for ":0").
+  std::uint16_t port() const { return port_; }
+  // No more connections from here on. On its shard.
+  void close();
+
+ private:
+  Listener(Shard& on, ShardPool& pool, AcceptHandler handler, ListenOptions options);
+  Status start();
+  void accept_ready();
+
+  Shard& on_;
+  ShardPool& pool_;
+  AcceptHandler handler_;
+  ListenOptions options_;
+  UniqueFd fd_;
+  std::string unix_path_;
+  std::uint16_t port_ = 0;
+  TimerId pause_{};
+};
+
+}  // namespace mezite::net
