@@ -1,0 +1,61 @@
+// Records many sessions with one thread, so that a session's data path only copies bytes into memory.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/clock.hh"
+#include "recording/event.hh"
+#include "recording/header.hh"
+#include "recording/spool.hh"
+
+namespace mezite::recording {
+
+class Recorder;
+
+// One session being recorded. write() to finish() belong to one thread at a time (the session's shard); callbacks come
+// on the recorder's thread and must only post elsewhere. Dropping it without finish() ends the recording as a lost
+// connection.
+class Session {
+ public:
+  struct Callbacks {
+    std::function<void()> drained;             // after congested() was seen: there is room again
+    std::function<void(const Error&)> failed;  // once: nothing is recorded from here on (disk full, …)
+    std::function<void()> finished;            // once, after finish(): the file waits for upload
+  };
+
+  ~Session();
+  // Never drops and never blocks. While congested() is true, stop reading from the session.
+  void write(EventKind kind, BytesView data);
+  void resize(std::uint16_t columns, std::uint16_t rows);
+  void finish(const SessionEnd& end);
+
+  // More than 1 MiB waits. Pausing on it bounds memory; `drained` is called at half of that.
+  bool congested() const;
+  bool failed() const;
+
+ private:
+  friend class Recorder;
+  struct State;
+  explicit Session(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+class Recorder {
+ public:
+  // The spool and the clock must outlive the recorder.
+  Recorder(Spool& spool, const Clock& clock);
+  ~Recorder();  // writes all that waits; sessions still open are ended as lost connections
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  // Blocks for the making of the file, so call it from a worker or at session set-up. Refused with kResourceExhausted
+  // when the spool is full.
+  Result<std::unique_ptr<Session>> open(const Header& header, Session::Callbacks callbacks);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace mezite::recording

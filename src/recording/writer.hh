@@ -1,0 +1,54 @@
+// Writes one recording. No thread and no clock of its own: whoever drives it says what time it is.
+// docs/recording-format.md
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "base/clock.hh"
+#include "recording/event.hh"
+#include "recording/header.hh"
+
+namespace mezite::recording {
+
+inline constexpr std::size_t kSegmentBytes = 64 * 1024;  // of events, before compression
+inline constexpr std::chrono::milliseconds kFlushInterval{1000};
+inline constexpr std::string_view kFileSuffix = ".mezrec";
+
+class Writer {
+ public:
+  // Makes the file (it must not be there) with its header. The file is closed with the writer.
+  static Result<Writer> create(const std::filesystem::path& path, const Header& header, SteadyTime now);
+
+  Writer(Writer&&) noexcept;
+  Writer& operator=(Writer&&) noexcept;
+  ~Writer();
+
+  // Adds bytes (any number) of a data kind. A full segment is written to the file at once. After the first error every
+  // call gives that error, and the file ends with the last whole segment.
+  Status write(EventKind kind, BytesView data, SteadyTime now);
+  Status resize(std::uint16_t columns, std::uint16_t rows, SteadyTime now);
+
+  // Writes what is older than kFlushInterval.
+  Status flush_due(SteadyTime now);
+  // Writes all there is.
+  Status flush();
+  // When flush_due() has something to do; SteadyTime::max() when nothing waits.
+  SteadyTime next_flush() const;
+  // Makes what was written durable (fdatasync). Does nothing when nothing was written since.
+  Status sync();
+
+  // The end event, the index and the footer, durable. No call but the destructor may follow.
+  Status finish(const SessionEnd& end, SteadyTime now);
+
+  std::uint64_t size_bytes() const;  // written to the file
+
+ private:
+  struct State;
+  explicit Writer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mezite::recording
