@@ -83,10 +83,6 @@ class Shard {
 
  private:
   struct Watch;
-  struct Timer {
-    SteadyTime due;
-    Task task;
-  };
 
   void take_posted();
   void run_timers();
@@ -108,7 +104,6 @@ class Shard {
   std::unordered_map<std::uint64_t, SteadyTime> due_;
   std::uint64_t next_timer_ = 1;
   std::vector<Task> end_of_turn_;
-  std::vector<std::pair<UniqueFd, int>> owned_;  // signalfds
 };
 
 // n shards on n threads.
