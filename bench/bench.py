@@ -1,0 +1,205 @@
+#!/usr/bin/python3
+"""Measures Mezite and OpenSSH in turns, in one run, on loopback; medians and ratios at the end."""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from harness.cluster import BIN, Cluster  # noqa: E402
+from harness.ports import free_port  # noqa: E402
+from harness.process import Process  # noqa: E402
+from harness.cluster import port_open  # noqa: E402
+from harness.wait import until  # noqa: E402
+
+RUN = ROOT / "bench" / "run"
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def tree(root: int) -> list[int]:
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                parents[int(entry)] = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                pass
+    found, todo = [], [root]
+    while todo:
+        found.append(todo.pop())
+        todo += [pid for pid, parent in parents.items() if parent == found[-1]]
+    return found
+
+
+def cpu_seconds(root: int) -> float:
+    """CPU of a process, its living descendants and the children they have reaped."""
+    total = 0.0
+    for pid in tree(root):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += sum(map(int, fields[13 - 2:17 - 2])) / TICK
+        except OSError:
+            pass
+    return total
+
+
+def settled(root: int, processes: int):
+    """Until the processes of a connection are gone and their CPU is counted by their parent."""
+    try:
+        until(lambda: len(tree(root)) <= processes, "connections to be gone", 5)
+    except AssertionError:
+        pass
+
+
+class Sshd:
+    """A stock sshd with the options that make it fastest, as a jump host or behind one."""
+
+    def __init__(self, cluster: Cluster, name: str):
+        self.port, folder = free_port(), cluster.dir / name
+        folder.mkdir()
+        os.makedirs("/run/sshd", exist_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "host"], check=True)
+        (folder / "user_ca.pub").write_text(cluster.mezctl("ca", "export", "--type=user", "--format=openssh"))
+        (folder / "sshd_config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nTrustedUserCAKeys {folder}/user_ca.pub\n"
+            "AuthorizedPrincipalsFile none\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+            f"MaxStartups 2000\nMaxSessions 1000\nPidFile none\nUseDNS no\nPrintMotd no\nLogLevel ERROR\n")
+        self.process = Process(name, ["/usr/sbin/sshd", "-D", "-e", "-f", folder / "sshd_config"], folder / "log")
+        until(lambda: port_open(self.port), f"{name} to listen")
+
+
+class Bench:
+    def __init__(self, arguments):
+        self.a, self.rows = arguments, []
+        self.cluster = c = Cluster(config={"log": {"level": "warn"}})
+        c.role("bench", {"node_labels": {"*": "*"}, "logins": [c.login]}, options={"record_session": "off" if arguments.unrecorded else "default"})
+        c.user(c.login, "bench")
+        c.start_agent("web-01")
+        self.identity = c.login_as(c.login)
+        self.jump_sshd, self.final_sshd = Sshd(c, "jump"), Sshd(c, "final")
+        lines = c.known_hosts().read_text()
+        keys = [(s, (c.dir / s.process.name / "host.pub").read_text()) for s in (self.jump_sshd, self.final_sshd)]
+        self.known = c.dir / "bench_known_hosts"
+        self.known.write_text("".join(f"[127.0.0.1]:{s.port} {key}" for s, key in keys) + lines)
+        self.config = c.dir / "bench_ssh_config"
+        options = c.ssh_options(self.identity)[1::2]
+        options = [o for o in options if not o.startswith("UserKnownHostsFile")] + [f"UserKnownHostsFile={self.known}"]
+        self.config.write_text("Host *\n" + "".join(f"  {o.replace('=', ' ', 1)}\n" for o in options) + f"  Ciphers {arguments.cipher}\n")
+        # name, pid of the jump host, port of the jump host, where it leads, options for that
+        self.ways = [("openssh", self.jump_sshd.process.pid, self.jump_sshd.port, "127.0.0.1", ["-p", str(self.final_sshd.port)]),
+                     ("mezite", c.hub.pid, c.ssh_port, "web-01", [])]
+
+    def note(self, what, name, **values):
+        self.rows.append({"what": what, "name": name, **values})
+        print(f"{what:10} {name:8} " + " ".join(f"{k}={v:.3f}" for k, v in values.items()), flush=True)
+
+    def ssh(self, way, *command):
+        _, _, port, host, more = way
+        user = self.cluster.login
+        return ["ssh", "-F", str(self.config), "-J", f"{user}@127.0.0.1:{port}", *more, f"{user}@{host}", *command]
+
+    def handshake(self):
+        for name, pid, port, _, _ in self.ways:
+            before, processes = cpu_seconds(pid), len(tree(pid))
+            argv = [RUN / "goload", "-mode", "hs", "-addr", f"127.0.0.1:{port}", "-user", self.cluster.login, "-key", self.identity, "-cert",
+                    f"{self.identity}-cert.pub", "-n", str(self.a.handshakes if name != "openssh" else self.a.handshakes // 4), "-c", "4",
+                    "-kex", "curve25519-sha256", "-hostalg", ""]
+            done = subprocess.run(list(map(str, argv)), capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr + done.stdout
+            result = json.loads(done.stdout.splitlines()[0])
+            assert result["fail"] == 0, result
+            settled(pid, processes)
+            self.note("handshake", name, cpu_ms=(cpu_seconds(pid) - before) / result["ok"] * 1000, per_second=float(result["rate"]))
+
+    def transfer(self, what, name, pid, argv, size, stdin=None):
+        before, processes, start = cpu_seconds(pid), len(tree(pid)), time.monotonic()
+        subprocess.run(argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, env={**os.environ, "PUMP_LOG": "/dev/null"})
+        seconds = time.monotonic() - start
+        settled(pid, processes)
+        self.note(what, name, mib_per_s=size / seconds / (1 << 20), cpu_s_per_gib=(cpu_seconds(pid) - before) / (size / (1 << 30)))
+
+    def source(self, size):
+        return subprocess.Popen([RUN / "pump", "src", str(size)], stdout=subprocess.PIPE, env={**os.environ, "PUMP_LOG": "/dev/null"})
+
+    def jump(self):
+        size = self.a.mib << 20
+        for way in self.ways:
+            self.transfer("jump-down", way[0], way[1], self.ssh(way, f"{self.pump} src {size}"), size)
+            feed = self.source(size)
+            self.transfer("jump-up", way[0], way[1], self.ssh(way, f"{self.pump} sink"), size, feed.stdout)
+            feed.wait()
+
+    def express(self):
+        size = self.a.mib << 20
+        msh = [BIN / "msh", "ssh", f"{self.cluster.login}@web-01"]
+        os.environ["MSH_HOME"] = str(self.cluster.dir / f"msh-{self.cluster.login}")
+        self.transfer("express-down", "mezite", self.cluster.hub.pid, [*msh, f"{self.pump} src {size}"], size)
+
+    def true(self):
+        for way in self.ways:
+            times = []
+            for _ in range(self.a.sequence):
+                start = time.monotonic()
+                subprocess.run(self.ssh(way, "true"), stdin=subprocess.DEVNULL, check=True)
+                times.append((time.monotonic() - start) * 1000)
+            self.note("true", way[0], p50_ms=statistics.median(times))
+
+    def run(self):
+        # The remote command, where the login user can reach it.
+        self.pump = self.cluster.dir / "pump"
+        self.pump.write_bytes((RUN / "pump").read_bytes())
+        self.pump.chmod(0o755)
+        for _ in range(self.a.runs):
+            for what in self.a.what.split(","):
+                getattr(self, what)()
+
+    def report(self) -> bool:
+        print("\nmedians (ratio to OpenSSH in the same run)")
+        good = True
+        for what in dict.fromkeys(row["what"] for row in self.rows):
+            for measure in [k for k in next(r for r in self.rows if r["what"] == what) if k not in ("what", "name")]:
+                medians = {name: statistics.median(r[measure] for r in self.rows if r["what"] == what and r["name"] == name)
+                           for name in dict.fromkeys(r["name"] for r in self.rows if r["what"] == what)}
+                base = medians.get("openssh")
+                print(f"  {what:13} {measure:14} " + "  ".join(f"{n} {v:.2f}" + (f" ({v / base:.2f}x)" if base and n != "openssh" else "") for n, v in medians.items()))
+                if what == "handshake" and measure == "cpu_ms":
+                    good &= self.bar("server CPU per certificate handshake <= 1.3 ms", medians["mezite"] <= 1.3)
+                if what.startswith("jump") and measure == "mib_per_s":
+                    good &= self.bar(f"{what} >= 1.0 x OpenSSH's jump host", medians["mezite"] >= base)
+        return good
+
+    def bar(self, text, met) -> bool:
+        print(f"  {'met ' if met else 'MISSED'} {text}")
+        return met
+
+    def close(self):
+        for sshd in (self.jump_sshd, self.final_sshd):
+            sshd.process.stop()
+        self.cluster.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--what", default="handshake,jump,express,true")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--mib", type=int, default=384)
+    parser.add_argument("--handshakes", type=int, default=400)
+    parser.add_argument("--sequence", type=int, default=10, help="sessions per run of 'true'")
+    parser.add_argument("--cipher", default="aes128-gcm@openssh.com")
+    parser.add_argument("--unrecorded", action="store_true", help="the node records nothing")
+    bench = Bench(parser.parse_args())
+    try:
+        bench.run()
+        met = bench.report()
+        out = ROOT / "bench" / "results" / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.json"
+        out.write_text(json.dumps({"arguments": vars(bench.a), "rows": bench.rows}, indent=1))
+        print(f"every run: {out.relative_to(ROOT)}")
+    finally:
+        bench.close()
+    sys.exit(0 if met else 1)
