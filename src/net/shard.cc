@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
 
 #include "base/log.hh"
 
@@ -53,7 +54,25 @@ Shard::Shard(const Clock& clock) : clock_(clock), epoll_(::epoll_create1(EPOLL_C
   }
 }
 
-Shard::~Shard() = default;
+Shard::~Shard() { discard(); }
+
+// What is destroyed here may own things that cancel timers and watches in turn, so all members are still whole.
+void Shard::discard() {
+  for (int round = 0; round < 64; ++round) {
+    std::vector<Task> tasks = std::exchange(end_of_turn_, {});
+    {
+      std::lock_guard lock(mutex_);
+      for (Task& task : posted_) tasks.push_back(std::move(task));
+      posted_.clear();
+    }
+    auto timers = std::exchange(timers_, {});
+    due_.clear();
+    auto watches = std::exchange(watches_, {});
+    std::move(graveyard_.begin(), graveyard_.end(), std::back_inserter(watches));
+    graveyard_.clear();
+    if (tasks.empty() && timers.empty() && watches.empty()) return;
+  }
+}
 
 Shard* Shard::current() { return current_shard; }
 
@@ -260,7 +279,10 @@ ShardPool::ShardPool(std::size_t shards, const Clock& clock) {
   for (std::size_t i = 0; i < shards; ++i) shards_.push_back(std::make_unique<Shard>(clock));
 }
 
-ShardPool::~ShardPool() { stop(); }
+ShardPool::~ShardPool() {
+  stop();
+  for (auto& shard : shards_) shard->discard();  // a task of one shard may speak of another
+}
 
 void ShardPool::start() {
   if (!threads_.empty()) return;

@@ -84,6 +84,8 @@ class Shard {
  private:
   struct Watch;
 
+  friend class ShardPool;
+  void discard();
   void take_posted();
   void run_timers();
   void run_end_of_turn();
