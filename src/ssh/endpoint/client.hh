@@ -10,21 +10,16 @@
 #include "ssh/connection/channel.hh"
 #include "ssh/connection/limits.hh"
 #include "ssh/endpoint/endpoint.hh"
+#include "ssh/keys/identity.hh"
 #include "ssh/transport/transport.hh"
 #include "ssh/userauth/auth.hh"
 
 namespace mezite::ssh {
 
-// A key to prove, shown with its certificate when there is one.
-struct ClientIdentity {
-  std::shared_ptr<const Signer> signer;
-  std::shared_ptr<const Certificate> certificate;
-};
-
 struct ClientConfig {
   std::string user;
-  std::vector<ClientIdentity> identities;  // tried in this order
-  bool keyboard_interactive = true;        // ask the handler when the server offers it
+  std::vector<Identity> identities;  // keys to prove, tried in this order
+  bool keyboard_interactive = true;  // ask the handler when the server offers it
   std::chrono::milliseconds auth_timeout{120'000};
   Keepalive keepalive;
   ConnectionLimits limits;

@@ -38,7 +38,7 @@ class ServerHandler {
   // For the audit log: a request that was refused before you were asked (bad signature, too many attempts, not
   // offered).
   virtual void on_auth_refused(const AuthRequest& request, std::string_view why) { (void)request, (void)why; }
-  virtual void on_authenticated(const Identity& identity) = 0;
+  virtual void on_authenticated(const PeerIdentity& identity) = 0;
   virtual void on_channel_open(const ChannelOpen& open, ChannelOpenResponder responder) = 0;
   // Default: refused.
   virtual void on_global_request(const GlobalRequest& request, GlobalRequestResponder responder) {
@@ -66,8 +66,8 @@ class ServerEndpoint final : public Endpoint {
   void on_time() override;
   void set_wakeup(std::move_only_function<void()> wakeup) override;
 
-  const Identity* identity() const;  // null before authentication
-  BytesView session_id() const;      // empty before the first key exchange is done
+  const PeerIdentity* identity() const;  // null before authentication
+  BytesView session_id() const;          // empty before the first key exchange is done
 
   // As ClientEndpoint: forwarded-tcpip, or channels of our own such as "control@mezite.com".
   Channel open_channel(const ChannelOpen& open, std::shared_ptr<ChannelHandler> handler);

@@ -9,11 +9,10 @@
 
 #include "base/bytes.hh"
 #include "base/secret.hh"
+#include "ssh/keys/certificate.hh"
+#include "ssh/keys/public_key.hh"
 
 namespace mezite::ssh {
-
-class PublicKey;     // ssh/keys/
-struct Certificate;  // ssh/keys/
 
 enum class AuthMethod { kNone, kPublicKey, kKeyboardInteractive };
 std::string_view auth_method_name(AuthMethod method);  // as on the wire: "publickey"
@@ -31,8 +30,8 @@ struct AuthRequest {
 
   // kPublicKey. With a certificate, key is the certified key; the certificate is parsed, its CA's signature and its
   // content are NOT verified: that is verify_certificate()'s work, with your CAs.
-  std::shared_ptr<const PublicKey> key;
-  std::shared_ptr<const Certificate> certificate;
+  std::optional<PublicKey> key;
+  std::optional<Certificate> certificate;
   std::string algorithm;  // the public key algorithm of the request
   KeyProof proof = KeyProof::kOffered;
 
@@ -70,12 +69,12 @@ struct KeyboardInteractiveChallenge {
 };
 
 // Who is at the other end, bound once in the success transition, from the key that signed (x/crypto CVE-2024-45337).
-struct Identity {
+struct PeerIdentity {
   std::string user;
-  std::shared_ptr<const PublicKey> key;            // null when no step was publickey
-  std::shared_ptr<const Certificate> certificate;  // null when the key came bare
-  Restrictions restrictions;                       // of all steps together
-  std::vector<AuthMethod> steps;                   // in the order passed
+  std::optional<PublicKey> key;            // nothing when no step was publickey
+  std::optional<Certificate> certificate;  // nothing when the key came bare
+  Restrictions restrictions;               // of all steps together
+  std::vector<AuthMethod> steps;           // in the order passed
 };
 
 // The answer to an AuthRequest: one call, now or later; destroyed without one, it rejects. Until then nothing more is

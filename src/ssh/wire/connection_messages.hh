@@ -1,9 +1,10 @@
-// RFC 4254: global requests, channels, and the parts that go with channel types and requests.
+// RFC 4254: global requests, channels, and the parts that go with channel types and requests. In a namespace of their
+// own: ssh/connection/requests.hh has the names without it for what the users of channels see.
 #pragma once
 
 #include "ssh/wire/codec.hh"
 
-namespace mezite::ssh {
+namespace mezite::ssh::wire {
 
 // §4. What follows is a part: TcpipForward, nothing for keepalive@openssh.com.
 struct GlobalRequest {
@@ -217,4 +218,4 @@ struct ExitSignalRequest {  // §6.10 "exit-signal"
   MEZ_SSH_FIELDS(signal, core_dumped, message, language)
 };
 
-}  // namespace mezite::ssh
+}  // namespace mezite::ssh::wire
