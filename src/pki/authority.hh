@@ -1,0 +1,136 @@
+// The three certificate authorities, and everything they sign.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hh"
+#include "crypto/x509.hh"
+#include "pki/secret_box.hh"
+#include "ssh/keys/certificate.hh"
+#include "ssh/keys/public_key.hh"
+#include "store/database.hh"
+
+namespace mezite::pki {
+
+enum class AuthorityType { kUser, kHost, kSpiffe };
+std::string_view to_text(AuthorityType type);  // "user", "host", "spiffe"
+Result<AuthorityType> parse_authority_type(std::string_view text);
+
+enum class ExportFormat { kOpenSsh, kX509 };
+Result<ExportFormat> parse_export_format(std::string_view text);  // "openssh", "x509"
+
+enum class Permit { kNo, kYes };
+
+using Traits = std::map<std::string, std::vector<std::string>, std::less<>>;
+
+struct UserCertificateRequest {
+  std::string user;  // becomes the key id
+  ssh::PublicKey public_key;
+  std::vector<std::string> logins;  // principals; never empty
+  std::vector<std::string> roles;
+  Traits traits;
+  std::chrono::seconds ttl{};  // from now; at most kMaxUserTtl, the caller applies the roles' limit
+  std::string source_address;  // CIDR list or address that the certificate is pinned to; empty: not pinned
+  Permit pty = Permit::kYes;
+  Permit port_forwarding = Permit::kYes;
+  Permit agent_forwarding = Permit::kYes;
+  Permit x11_forwarding = Permit::kYes;
+  std::optional<SystemTime> login_time;
+};
+inline constexpr std::chrono::hours kMaxUserTtl{24};
+inline constexpr std::chrono::seconds kBackdating{60};  // certificates start this long before now
+inline constexpr std::string_view kRolesExtension = "roles@mezite.com";
+inline constexpr std::string_view kTraitsExtension = "traits@mezite.com";
+inline constexpr std::string_view kLoginTimeExtension = "login-time@mezite.com";
+
+struct HostCertificateRequest {
+  std::string node_id;             // first principal
+  std::vector<std::string> names;  // further principals: node name, name.cluster; for the hub: cluster name, host names
+  ssh::PublicKey public_key;
+  std::chrono::seconds ttl{std::chrono::hours(24 * 30)};
+};
+
+struct AgentX509Request {
+  std::string node_id;
+  std::string node_name;
+  Bytes public_key_spki;  // DER
+  std::chrono::seconds ttl{std::chrono::hours(24 * 30)};
+};
+
+struct ServerX509Request {
+  Bytes public_key_spki;  // DER
+  std::vector<std::string> dns_names;
+  std::vector<std::string> ip_addresses;
+  std::chrono::seconds ttl{std::chrono::hours(24 * 90)};
+};
+
+// Who an agent certificate is about, from its URI spiffe://<cluster>/agent/<node id>.
+struct AgentIdentity {
+  std::string node_id;
+};
+
+// What agents and clients trust now.
+struct TrustBundle {
+  std::vector<ssh::PublicKey> user_cas;
+  std::vector<ssh::PublicKey> host_cas;
+  std::vector<crypto::X509Certificate> host_x509;
+  std::vector<crypto::X509Certificate> spiffe_x509;
+};
+
+struct AuthorityStatus {
+  AuthorityType type;
+  std::string rotation_phase;       // "complete" at rest
+  std::string rotation_state;       // "standby" at rest
+  std::string active_fingerprint;   // SHA256:…, of the SSH form of the key
+  std::string standby_fingerprint;  // "" when there is none
+  SystemTime expires_at;            // of the X.509 certificate; the user CA's has the same life
+  std::string pin;                  // "sha256:<hex>" for the host CA, else ""
+};
+
+// Thread-safe: the keys are loaded once and immutable. Signing takes well under a millisecond; nothing here touches the
+// database after open().
+class Authority {
+ public:
+  // Makes the three CAs when the database has none, all in one transaction. `box` must be the database's own.
+  static Result<std::unique_ptr<Authority>> open(store::Database& database, const SecretBox& box,
+                                                 std::string cluster_name, const Clock& clock = system_clock());
+  ~Authority();
+
+  const std::string& cluster_name() const;
+  // True when open() made the CAs: the caller writes ca.created events.
+  bool created_now() const;
+
+  Result<ssh::Certificate> sign_user_certificate(const UserCertificateRequest& request) const;
+  Result<ssh::Certificate> issue_host_certificate(const HostCertificateRequest& request) const;
+  // Client certificate of an agent, of the Host CA: URI spiffe://<cluster>/agent/<id>, DNS names id and name.
+  Result<crypto::X509Certificate> issue_agent_x509(const AgentX509Request& request) const;
+  // The hub's own server certificate, of the Host CA. Show it with host_ca_certificate() behind it.
+  Result<crypto::X509Certificate> issue_server_x509(const ServerX509Request& request) const;
+
+  // Whether a client certificate is an agent's of this cluster: signed by a trusted Host CA, valid now, the one URI.
+  Result<AgentIdentity> verify_agent_x509(const crypto::X509Certificate& certificate) const;
+
+  TrustBundle trust_bundle() const;
+  std::vector<AuthorityStatus> status() const;
+  // For people: sentences about CAs that expire within 90 days.
+  std::vector<std::string> warnings() const;
+  // "openssh": a public key line; "x509": PEM. kInvalidArgument for a form that the CA has not.
+  Result<std::string> export_public(AuthorityType type, ExportFormat format) const;
+
+  const crypto::X509Certificate& host_ca_certificate() const;
+  std::string host_ca_pin() const;          // 64 hexadecimal digits: SHA-256 of the SubjectPublicKeyInfo
+  std::string host_ca_fingerprint() const;  // SHA256:… of the SSH key, as in host_cert_signer_fingerprint
+
+ private:
+  struct State;
+  explicit Authority(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mezite::pki
