@@ -22,6 +22,7 @@
 #include "base/bytes.hh"
 #include "base/clock.hh"
 #include "base/result.hh"
+#include "ssh/wire/message_number.hh"
 
 namespace mezite::ssh {
 
@@ -34,24 +35,6 @@ enum class Phase {
   kTransport,   // no service yet: nothing from 50 on
   kUserauth,    // 50–79; entered by the transport itself when the service is accepted
   kConnection,  // 80–127; entered by set_phase() on USERAUTH_SUCCESS
-};
-
-// RFC 4253 §11.1.
-enum class DisconnectReason : std::uint32_t {
-  kHostNotAllowedToConnect = 1,
-  kProtocolError = 2,
-  kKeyExchangeFailed = 3,
-  kMacError = 5,
-  kCompressionError = 6,
-  kServiceNotAvailable = 7,
-  kProtocolVersionNotSupported = 8,
-  kHostKeyNotVerifiable = 9,
-  kConnectionLost = 10,
-  kByApplication = 11,
-  kTooManyConnections = 12,
-  kAuthCancelledByUser = 13,
-  kNoMoreAuthMethodsAvailable = 14,
-  kIllegalUserName = 15,
 };
 
 // Names in order of preference. Names that this build does not know make Transport::create() fail.
@@ -86,7 +69,7 @@ struct TransportLimits {
   std::size_t max_packet_bytes = 256 * 1024;        // packet_length that is taken from the peer
   std::size_t max_identification_lines = 64;        // a client skips fewer lines than this before "SSH-2.0-"
   std::size_t max_queued_bytes = 4 * 1024 * 1024;   // messages that wait for a key exchange
-  std::size_t max_output_bytes = 64 * 1024 * 1024;  // past this a send is refused; owners stop far earlier
+  std::size_t max_output_bytes = 16 * 1024 * 1024;  // past this a send is refused; owners stop far earlier
   std::size_t max_idle_messages = 256;        // IGNORE, DEBUG, UNIMPLEMENTED and PING in all before phase kConnection
   std::size_t max_pong_backlog = 256 * 1024;  // output that may wait when a PING is answered
   std::size_t max_empty_rekeys = 16;          // key exchanges in a row with no message from 50 on between
@@ -159,6 +142,12 @@ class Transport {
   // how many bytes came. After an error the connection is over: write pending_output() if any, then close.
   virtual std::span<std::uint8_t> read_space(std::size_t want_bytes) = 0;
   virtual Status commit_read(std::size_t bytes) = 0;
+
+  // While held, bytes that come are kept and nothing is dispatched (a decision is being waited for); do not read more
+  // than a little then. May be called by the sink: it takes effect with the next message. release_input() dispatches
+  // what has come meanwhile; its error is as from commit_read(). The sink must not call release_input().
+  virtual void hold_input() = 0;
+  virtual Status release_input() = 0;
 
   // ---- Output: one contiguous run of sealed packets. The view is valid until the next non-const call.
   virtual BytesView pending_output() const = 0;
