@@ -20,8 +20,8 @@ Status check_template(std::string_view text);
 // trait). Text that check_template refuses gives nothing.
 std::vector<std::string> expand_template(std::string_view text, const Traits& traits);
 
-// A login can be a principal and a user name: 1–64 bytes, not starting with '-', no comma, white space, glob (* ? [ ]),
-// quote, backslash, slash, colon, '@', or control character. Expanded logins that are not are dropped.
+// A login can be a principal and a user name: 1–64 bytes of UTF-8, not starting with '-', no white space, comma, glob,
+// quote, slash, colon or shell operator, no control character. Expanded logins that are not are dropped.
 bool is_valid_login(std::string_view login);
 
 }  // namespace mezite::access
