@@ -56,6 +56,7 @@ class VerifyingKey {
   static Result<VerifyingKey> from_handle(std::shared_ptr<evp_pkey_st> key);
 
  private:
+  friend class SigningKey;
   VerifyingKey(KeyAlgorithm algorithm, std::shared_ptr<evp_pkey_st> key)
       : algorithm_(algorithm), key_(std::move(key)) {}
   KeyAlgorithm algorithm_;
