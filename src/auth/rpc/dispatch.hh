@@ -1,0 +1,74 @@
+// What every call passes: who calls, may they, run the work on the worker pool, turn its error into a gRPC status.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "auth/caller.hh"
+#include "auth/services.hh"
+
+namespace grpc {
+class CallbackServerContext;
+class ServerUnaryReactor;
+}  // namespace grpc
+
+namespace mezite::auth::rpc {
+
+// Who may make a call. There is no default: a method without a policy does not compile.
+struct Policy {
+  enum class Who {
+    kAnyone,    // before there is an identity: Login, Join
+    kUser,      // a signed-in user or the local socket; the work itself decides further
+    kRoleRule,  // as kUser, and a rule of the user's roles covers resource and verb
+    kAgent,     // a node, by its client certificate
+  };
+  Who who;
+  std::string_view resource{}, verb{};
+
+  static Policy anyone() { return {Who::kAnyone}; }
+  static Policy user() { return {Who::kUser}; }
+  static Policy rule(std::string_view resource, std::string_view verb) { return {Who::kRoleRule, resource, verb}; }
+  static Policy agent() { return {Who::kAgent}; }
+};
+
+// The peers of the local socket by descriptor, as gRPC names them ("fd:12"). Thread-safe.
+class LocalPeers {
+ public:
+  struct Peer {
+    std::uint32_t uid = 0;
+    std::int32_t pid = 0;
+  };
+  void put(int fd, Peer peer);
+  std::optional<Peer> find(std::string_view grpc_peer) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<int, Peer> peers_;
+};
+
+// Thread-safe. One for the TLS listener (local: null) and one for the local socket, whose callers are administrators by
+// their peer credentials and by nothing else.
+class Dispatcher {
+ public:
+  explicit Dispatcher(Services& services, const LocalPeers* local = nullptr) : services_(services), local_(local) {}
+
+  using Work = std::move_only_function<Status(const Caller&)>;
+  // Starts the call; method names it in the audit log. The work runs on a worker, once or never, and what it refers to
+  // of the call (request, response) lives until it has returned.
+  grpc::ServerUnaryReactor* run(grpc::CallbackServerContext* context, std::string_view method, const Policy& policy,
+                                Work work);
+
+ private:
+  struct Credentials;
+  Result<Caller> identify(const Credentials& credentials, const Policy& policy) const;
+
+  Services& services_;
+  const LocalPeers* local_;
+};
+
+}  // namespace mezite::auth::rpc

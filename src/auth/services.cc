@@ -1,0 +1,122 @@
+#include "auth/services.hh"
+
+#include <algorithm>
+#include <thread>
+
+#include "audit/event.hh"
+#include "auth/record.hh"
+#include "base/log.hh"
+#include "store/schema.hh"
+
+namespace mezite::auth {
+namespace {
+
+// Argon2 takes a core each; SQLite and the disk wait. More threads would only queue inside them.
+std::size_t worker_count() { return std::clamp<std::size_t>(2 * std::thread::hardware_concurrency(), 4, 32); }
+
+constexpr net::Admission::Limits kAnonymousLimits{
+    .per_second = 20, .burst = 100, .half_open_per_source = 32, .half_open = 512, .sources = 65536};
+
+}  // namespace
+
+struct Services::Parts {
+  std::unique_ptr<store::Database> database;
+  std::unique_ptr<pki::Authority> authority;
+  std::unique_ptr<audit::AuditLog> audit;
+  std::unique_ptr<identity::Identity> identity;
+  recording::LocalStorage recordings;
+};
+
+Services::Services(Config config_in, const Clock& clock_in, Parts parts)
+    : config(std::move(config_in)),
+      clock(clock_in),
+      database(std::move(parts.database)),
+      authority(std::move(parts.authority)),
+      audit(std::move(parts.audit)),
+      identity(std::move(parts.identity)),
+      recordings(std::move(parts.recordings)),
+      anonymous_calls(kAnonymousLimits, clock_in),
+      workers(worker_count()) {}
+
+Services::~Services() { workers.stop(); }
+
+Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clock,
+                                                 const crypto::Argon2Params& argon2) {
+  store::OpenOptions options{.path = config.database_path(), .migrations = store::schema()};
+  options.program_version = MEZITE_VERSION;
+  options.readers = config.database.pool_size;
+  MEZ_TRY(auto database, store::Database::open(options));
+  MEZ_TRY(pki::SecretBox box, pki::SecretBox::open(*database, config.ca_key_passphrase, argon2));
+  MEZ_TRY(auto authority, pki::Authority::open(*database, box, config.cluster_name, clock));
+  audit::AuditLog::Options log_options;
+  log_options.cluster_name = config.cluster_name;
+  log_options.hmac_key = config.audit.hmac_key.clone();
+  for (const Secret& key : config.audit.previous_hmac_keys) log_options.previous_hmac_keys.push_back(key.clone());
+  MEZ_TRY(auto log, audit::AuditLog::open(*database, std::move(log_options), clock));
+  MEZ_TRY(auto identity, identity::Identity::open(*database, clock, argon2));
+  MEZ_TRY(recording::LocalStorage recordings, recording::LocalStorage::open(config.recordings_path()));
+  if (box.needs_plaintext_warning()) {
+    log::warn(
+        "ca_key_passphrase is not set: CA private keys and all other secrets are stored IN CLEAR in the database; set "
+        "MEZITE_CA_KEY_PASSPHRASE to encrypt them");
+  }
+  if (!log->keyed()) {
+    log::warn(
+        "audit.hmac_key is not set: the audit log's chain shows accidents, but not tampering; set "
+        "MEZITE_AUDIT_HMAC_KEY to a secret of 32 random bytes in hexadecimal");
+  }
+  std::unique_ptr<Services> services(new Services(
+      std::move(config), clock,
+      Parts{std::move(database), std::move(authority), std::move(log), std::move(identity), std::move(recordings)}));
+  if (services->authority->created_now()) {
+    for (const pki::AuthorityStatus& ca : services->authority->status()) {
+      audit::Event event = audit::make_event(audit::EventKind::kCaCreated, clock);
+      event.resource_type = "ca";
+      event.resource_name = std::string(pki::to_text(ca.type));
+      event.details = audit::Details().add("fingerprint", ca.active_fingerprint).text();
+      MEZ_CHECK(services->audit->append(event));
+    }
+  }
+  return services;
+}
+
+void Services::on_revision(std::function<void(std::int64_t)> listener) {
+  std::lock_guard lock(mutex_);
+  revision_listeners_.push_back(std::move(listener));
+}
+
+void Services::announce_revision() {
+  Result<std::int64_t> revision = identity->revision();
+  if (!revision) return log::error("the revision could not be read", {{"error", revision.error()}});
+  std::lock_guard lock(mutex_);
+  for (const auto& listener : revision_listeners_) listener(*revision);
+}
+
+void Services::on_node_removed(std::function<void(std::string_view)> listener) {
+  std::lock_guard lock(mutex_);
+  removal_listeners_.push_back(std::move(listener));
+}
+
+void Services::announce_node_removed(std::string_view node_id) {
+  std::lock_guard lock(mutex_);
+  for (const auto& listener : removal_listeners_) listener(node_id);
+}
+
+void Services::set_connection_probe(std::function<bool(std::string_view)> probe) {
+  std::lock_guard lock(mutex_);
+  connected_ = std::move(probe);
+}
+
+bool Services::is_connected(std::string_view node_id) const {
+  std::lock_guard lock(mutex_);
+  return connected_ && connected_(node_id);
+}
+
+void Services::forget_listeners() {
+  std::lock_guard lock(mutex_);
+  revision_listeners_.clear();
+  removal_listeners_.clear();
+  connected_ = nullptr;
+}
+
+}  // namespace mezite::auth
