@@ -1,0 +1,175 @@
+#include "store/schema.hh"
+
+#include <array>
+
+namespace mezite::store {
+
+namespace {
+
+// Times are milliseconds since 1970; lists and maps are JSON. Tables are STRICT, so a column holds what it says.
+
+constexpr std::string_view kSettings = R"sql(
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE revision (number INTEGER NOT NULL) STRICT;
+INSERT INTO revision (number) VALUES (1);
+)sql";
+
+constexpr std::string_view kIdentity = R"sql(
+CREATE TABLE roles (
+  name TEXT PRIMARY KEY,
+  description TEXT NOT NULL,
+  document TEXT NOT NULL,
+  built_in INTEGER NOT NULL CHECK (built_in IN (0, 1)),
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE users (
+  name TEXT PRIMARY KEY,
+  traits TEXT NOT NULL,
+  password_hash TEXT,
+  password_changed_at INTEGER,
+  failed_logins INTEGER NOT NULL DEFAULT 0,
+  locked_until INTEGER,
+  created_at INTEGER NOT NULL,
+  last_login_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX users_by_folded_name ON users (lower(name));
+
+CREATE TABLE user_roles (
+  user_name TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+  role_name TEXT NOT NULL REFERENCES roles (name),
+  PRIMARY KEY (user_name, role_name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_roles_by_role ON user_roles (role_name);
+
+CREATE TABLE sessions (
+  token_sha256 BLOB PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  user_name TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+  client_ip TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sessions_by_user ON sessions (user_name);
+CREATE INDEX sessions_by_end ON sessions (expires_at);
+
+CREATE TABLE invites (
+  secret_sha256 BLOB PRIMARY KEY,
+  user_name TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+  purpose TEXT NOT NULL CHECK (purpose IN ('invite', 'reset')),
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX invites_by_user ON invites (user_name);
+
+CREATE TABLE join_tokens (
+  id TEXT PRIMARY KEY,
+  secret_sha256 BLOB NOT NULL UNIQUE,
+  roles TEXT NOT NULL,
+  labels TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  used INTEGER NOT NULL DEFAULT 0 CHECK (used IN (0, 1)),
+  used_at INTEGER,
+  used_by TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE TABLE nodes (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  hostname TEXT NOT NULL,
+  labels TEXT NOT NULL,
+  token_labels TEXT NOT NULL,
+  version TEXT NOT NULL,
+  ssh_public_key TEXT NOT NULL,
+  tls_public_key BLOB NOT NULL,
+  host_cert_signer_fingerprint TEXT NOT NULL DEFAULT '',
+  host_cert_expires_at INTEGER,
+  joined_at INTEGER NOT NULL,
+  last_heartbeat INTEGER
+) STRICT;
+CREATE UNIQUE INDEX nodes_by_folded_name ON nodes (lower(name));
+
+CREATE TABLE locks (
+  id TEXT PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('user', 'role', 'node', 'login')),
+  name TEXT NOT NULL,
+  message TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER
+) STRICT;
+CREATE INDEX locks_by_target ON locks (kind, name);
+)sql";
+
+constexpr std::string_view kAudit = R"sql(
+CREATE TABLE audit_events (
+  sequence INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  event_type TEXT NOT NULL,
+  timestamp INTEGER NOT NULL,
+  user_name TEXT NOT NULL,
+  session_id TEXT NOT NULL,
+  json TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  prev_hmac BLOB NOT NULL,
+  hmac BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_events_by_type ON audit_events (event_type, sequence);
+CREATE INDEX audit_events_by_time ON audit_events (timestamp);
+CREATE INDEX audit_events_by_user ON audit_events (user_name, sequence) WHERE user_name <> '';
+CREATE INDEX audit_events_by_session ON audit_events (session_id, sequence) WHERE session_id <> '';
+
+CREATE TABLE audit_head (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  sequence INTEGER NOT NULL,
+  hmac BLOB NOT NULL,
+  key_id TEXT NOT NULL,
+  seal BLOB NOT NULL
+) STRICT;
+)sql";
+
+constexpr std::string_view kAuthorities = R"sql(
+CREATE TABLE secret_box (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  salt BLOB NOT NULL,
+  memory_kib INTEGER NOT NULL,
+  iterations INTEGER NOT NULL,
+  lanes INTEGER NOT NULL,
+  check_value BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE certificate_authorities (
+  type TEXT NOT NULL CHECK (type IN ('user', 'host', 'spiffe')),
+  generation INTEGER NOT NULL,
+  standing TEXT NOT NULL CHECK (standing IN ('active', 'standby')),
+  private_key BLOB NOT NULL,
+  ssh_public_key TEXT NOT NULL,
+  x509_pem TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (type, generation)
+) STRICT;
+CREATE UNIQUE INDEX certificate_authorities_active ON certificate_authorities (type) WHERE standing = 'active';
+
+CREATE TABLE ca_rotations (
+  type TEXT PRIMARY KEY,
+  phase TEXT NOT NULL CHECK (phase IN ('init', 'update_clients', 'update_servers', 'complete')),
+  state TEXT NOT NULL CHECK (state IN ('standby', 'in_progress', 'rollback'))
+) STRICT;
+)sql";
+
+constexpr std::array kSchema = std::to_array<Migration>({
+    {1, "settings", kSettings},
+    {2, "identity", kIdentity},
+    {3, "audit", kAudit},
+    {4, "authorities", kAuthorities},
+});
+
+}  // namespace
+
+std::span<const Migration> schema() { return kSchema; }
+
+}  // namespace mezite::store
