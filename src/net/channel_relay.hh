@@ -101,6 +101,7 @@ class ChannelRelay final : public ssh::ChannelHandler, public std::enable_shared
   UniqueFd socket_;                  // what is left of it, to shut down
   bool up_ended_ = false;
   bool down_ended_ = false;
+  bool closed_ = false;
   bool ended_ = false;
   TimerId idle_{};
   std::uint64_t idle_seen_ = 0;

@@ -37,6 +37,8 @@ struct Ready {
 };
 using WatchHandler = std::move_only_function<void(Ready)>;
 
+// The first Shard makes the process ignore SIGPIPE (splice(2) has no flag for it): children must be given SIG_DFL back.
+//
 // Everything but post(), stop() and thread-safe observers is for the shard's own thread (or before run()). Handlers may
 // add, change and remove any watch or timer, their own included. Tasks and handlers that are left when the shard is
 // destroyed are destroyed unrun.

@@ -49,7 +49,7 @@ class Stream {
   Stream(Shard& shard, UniqueFd fd, Address peer, std::unique_ptr<crypto::TlsEngine> tls, Options options = {});
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
-  ~Stream();  // as close()
+  ~Stream();  // as close(), unless close_after_flush() is under way
 
   // Starts reading. already_read was taken from the socket before (first_bytes.hh) and comes first.
   void start(StreamHandler& handler, Bytes already_read = {});
@@ -65,11 +65,13 @@ class Stream {
 
   // After what is buffered has been written: no more output (TCP FIN; with TLS close_notify first).
   void shutdown_write();
-  // After what is buffered has been written, or the time is over: close. The handler hears no more.
+  // Closes after what is buffered has been written and the peer has closed too, or when the time is over; what the peer
+  // still sends is dropped (so that its last answer is not lost to a reset). The handler hears no more, and the Stream
+  // may be destroyed.
   void close_after_flush(std::chrono::milliseconds limit = std::chrono::seconds(5));
   // Now; output that is buffered is lost. The handler hears no more.
   void close();
-  bool is_open() const;
+  bool is_open() const;  // neither closed nor broken
 
   const Address& peer() const;
   Shard& shard() const;
