@@ -80,6 +80,14 @@ Sha512Digest hmac_sha512(BytesView key, BytesView data) {
   return one_shot_hmac<Sha512Digest>(HashAlgorithm::kSha512, key, data);
 }
 
+std::array<std::uint8_t, 20> hmac_sha1_for_known_hosts(BytesView key, BytesView data) {
+  std::array<std::uint8_t, 20> out{};
+  ossl::require(EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA1", nullptr, key.data(), key.size(), data.data(), data.size(),
+                          out.data(), out.size(), nullptr) != nullptr,
+                "HMAC");
+  return out;
+}
+
 Hasher::Hasher(HashAlgorithm algorithm) : algorithm_(algorithm), context_(EVP_MD_CTX_new()) {
   ossl::require(context_ != nullptr && EVP_DigestInit_ex(context_, md(algorithm), nullptr) == 1, "hash");
 }

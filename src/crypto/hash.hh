@@ -29,6 +29,9 @@ Bytes hash(HashAlgorithm algorithm, BytesView data);
 Sha256Digest hmac_sha256(BytesView key, BytesView data);
 Sha512Digest hmac_sha512(BytesView key, BytesView data);
 
+// HMAC-SHA-1 as OpenSSH's known_hosts hides host names with it. For nothing else.
+std::array<std::uint8_t, 20> hmac_sha1_for_known_hosts(BytesView key, BytesView data);
+
 // A hash fed in pieces. One thread at a time. finish() gives the digest and starts anew.
 class Hasher {
  public:
