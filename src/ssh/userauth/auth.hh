@@ -106,7 +106,6 @@ class AuthResponder {
     auth_.swap(other.auth_);
     std::swap(ticket_, other.ticket_);
   }
-  std::shared_ptr<ServerAuth> take();
 
   std::weak_ptr<ServerAuth> auth_;
   std::uint64_t ticket_ = 0;
