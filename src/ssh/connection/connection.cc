@@ -135,6 +135,7 @@ Status ConnectionCore::on_open(BytesView payload) {
 Channel ConnectionCore::accept_open(const ChannelRef& channel, std::shared_ptr<ChannelHandler> handler) {
   if (!transport_ || channel->state != ChannelState::kDeciding) return {};
   const ChannelRef keep = channel;
+  const auto self = shared_from_this();
   --pending_opens_;
   keep->state = ChannelState::kOpen;
   keep->handler = handler;
