@@ -70,9 +70,9 @@ struct TransportLimits {
   std::size_t max_identification_lines = 64;        // a client skips fewer lines than this before "SSH-2.0-"
   std::size_t max_queued_bytes = 4 * 1024 * 1024;   // messages that wait for a key exchange
   std::size_t max_output_bytes = 16 * 1024 * 1024;  // past this a send is refused; owners stop far earlier
-  std::size_t max_idle_messages = 256;        // IGNORE, DEBUG, UNIMPLEMENTED and PING in all before phase kConnection
-  std::size_t max_pong_backlog = 256 * 1024;  // output that may wait when a PING is answered
-  std::size_t max_empty_rekeys = 16;          // key exchanges in a row with no message from 50 on between
+  std::size_t max_idle_messages = 256;  // IGNORE, DEBUG, UNIMPLEMENTED and PING in all before phase kConnection
+  std::size_t max_pong_backlog = 4 * 1024 * 1024;  // output that may wait when a PING is answered
+  std::size_t max_empty_rekeys = 16;               // key exchanges in a row with no message from 50 on between
   std::chrono::nanoseconds handshake_timeout = std::chrono::seconds(20);  // from create() to the first NEWKEYS
   std::chrono::nanoseconds rekey_timeout = std::chrono::seconds(120);
 };
