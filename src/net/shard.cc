@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/pidfd.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -239,7 +239,7 @@ void Shard::unwatch(int fd) {
 }
 
 Status Shard::on_child_exit(pid_t pid, std::move_only_function<void(int wait_status)> handler) {
-  UniqueFd pidfd(::pidfd_open(pid, 0));
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));  // glibc 2.36 declares its wrapper for C only
   if (!pidfd) return fail_errno(errno, "watching a child process");
   int fd = pidfd.get();
   return watch(fd, Interest::kRead, Trigger::kLevel,

@@ -28,6 +28,7 @@ class Stream::Body : public std::enable_shared_from_this<Body> {
       shard.at_end_of_turn([self = shared_from_this(), why = watched.error()] { self->broken(why); });
     }
     if (tls) {
+      if (tls->has_ciphertext()) schedule();  // a client's first flight
       handshake_timer = shard.after(options.tls_handshake_timeout, [self = shared_from_this()] {
         self->broken({ErrorCode::kTimeout, "the peer did not finish the TLS handshake in time"});
       });

@@ -52,7 +52,6 @@ class Session {
     MEZ_TRY(auto connected, connect_blocking(target, timeout));
     session.fd_ = std::move(connected.fd);
     MEZ_TRY(session.tls_, crypto::TlsEngine::connect(std::move(context), target.host));
-    if (Status begun = session.tls_->feed({}); !begun) return std::unexpected(begun.error());
     while (!session.tls_->handshake_done()) {
       MEZ_CHECK(session.flush());
       if (session.tls_->handshake_done()) break;
