@@ -32,7 +32,7 @@ struct TlsIdentity {
 struct TlsTrust {
   enum class Kind {
     kSystemRoots,  // public CAs, and the name must match
-    kRoots,        // the roots given; the name must match unless expected_name is empty
+    kRoots,        // the roots given; the name given to TlsEngine::connect must match, unless that is empty
     kSpkiPin,      // a CA whose SPKI SHA-256 is the pin is in the chain and the leaf leads to it (or is it itself)
     kNone,         // anybody: for --insecure and for looking at a fingerprint
   };
@@ -84,6 +84,7 @@ class TlsContext {
 
  private:
   friend class TlsEngine;
+  friend struct TlsVerifier;
   struct State;
   explicit TlsContext(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
@@ -135,6 +136,7 @@ class TlsEngine {
 
   std::shared_ptr<TlsContext> context_;
   ssl_st* session_;
+  std::string server_name_;
   Bytes early_;  // plaintext written before the handshake was done
   std::string refusal_;
   bool handshake_done_ = false;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.hh"
+#include "base/clock.hh"
 #include "base/result.hh"
 #include "base/unique_fd.hh"
 #include "ssh/keys/certificate.hh"
