@@ -11,13 +11,14 @@
 #include <string_view>
 #include <vector>
 
+#include "access/labels.hh"
 #include "base/result.hh"
 #include "base/secret.hh"
 #include "net/address.hh"
 
 namespace mezite::agent {
 
-using Labels = std::map<std::string, std::string>;
+using Labels = access::Labels;
 
 // A label whose value is the first line that a command prints.
 struct CommandLabel {

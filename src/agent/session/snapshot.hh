@@ -1,0 +1,61 @@
+// What the agent decides with: roles, CA keys, locks, as of one revision.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "access/role_set.hh"
+#include "base/clock.hh"
+#include "ssh/keys/public_key.hh"
+
+namespace mezite::agent {
+
+struct Lock {
+  enum class Kind { kUser, kRole, kNode, kLogin };
+  Kind kind = Kind::kUser;
+  std::string name;
+  std::string message;
+  SystemTime expires_at = SystemTime::max();
+};
+
+// What the cluster says about recordings (recording.mode).
+enum class RecordingMode { kOff, kNode, kNodeSync };
+
+// Immutable once it is in a SnapshotStore.
+struct Snapshot {
+  std::int64_t revision = 0;  // 0: none yet; nobody gets in with that
+  std::string cluster_name;
+  std::vector<ssh::PublicKey> user_cas;
+  std::vector<ssh::PublicKey> host_cas;
+  access::RoleSet roles = access::RoleSet::built_in();
+  std::vector<Lock> locks;
+  RecordingMode recording_mode = RecordingMode::kNode;
+};
+
+// The snapshot in force. Thread-safe.
+class SnapshotStore {
+ public:
+  SnapshotStore() : current_(std::make_shared<const Snapshot>()) {}
+
+  std::shared_ptr<const Snapshot> current() const {
+    std::lock_guard lock(mutex_);
+    return current_;
+  }
+  // Keeps the newer one; says whether that is the one given.
+  bool put(Snapshot snapshot) {
+    std::lock_guard lock(mutex_);
+    if (snapshot.revision < current_->revision) return false;
+    current_ = std::make_shared<const Snapshot>(std::move(snapshot));
+    return true;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Snapshot> current_;
+};
+
+}  // namespace mezite::agent
