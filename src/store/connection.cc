@@ -55,7 +55,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::filesystem::path
   sqlite3_limit(connection->handle_, SQLITE_LIMIT_LENGTH, 64 << 20);
   MEZ_CHECK(
       connection->run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-                      "PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;"));
+                      "PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864;"));
   if (access == Access::kReadOnly) MEZ_CHECK(connection->run("PRAGMA query_only = ON"));
   return connection;
 }

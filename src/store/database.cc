@@ -140,6 +140,16 @@ void Database::end_write(Connection* connection) {
   state_->writer_free.notify_one();
 }
 
+Status Database::scrub() {
+  // A transaction claims the write connection; the checkpoint itself has to run outside of one.
+  MEZ_TRY(Transaction turn, begin());
+  state_->write_connection->rollback();
+  Direct session(state_->write_connection.get());
+  MEZ_TRY(Rows rows, session.query_row("PRAGMA wal_checkpoint(TRUNCATE)"));
+  if (rows.integer(0) == 0) return {};
+  return fail(ErrorCode::kUnavailable, "database: the log is in use by a reader; try again in a moment");
+}
+
 Result<Snapshot> Database::snapshot() {
   std::unique_ptr<Connection> connection;
   {

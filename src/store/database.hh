@@ -73,6 +73,10 @@ class Database {
   Result<Transaction> begin();
   Result<Snapshot> snapshot();
 
+  // Folds the log into the file and empties it, so that nothing that was overwritten or deleted is left in either.
+  // Waits for snapshots and the writer; kUnavailable when one does not end.
+  Status scrub();
+
   const std::filesystem::path& path() const;
   int schema_version() const;
 

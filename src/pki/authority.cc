@@ -1,0 +1,365 @@
+#include "pki/authority.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/text.hh"
+#include "pki/authority_rows.hh"
+#include "pki/certificate_json.hh"
+#include "ssh/keys/certificate_check.hh"
+#include "ssh/keys/private_key.hh"
+#include "store/settings.hh"
+
+namespace mezite::pki {
+
+namespace {
+
+constexpr std::chrono::hours kAuthorityLife{24 * 3652};  // ten years
+constexpr std::chrono::hours kAuthorityBackdating{1};
+constexpr std::chrono::hours kExpiryWarning{24 * 90};
+constexpr std::array kTypes{AuthorityType::kUser, AuthorityType::kHost, AuthorityType::kSpiffe};
+
+std::string_view subject_of(AuthorityType type) {
+  return type == AuthorityType::kHost ? "Mezite Host CA" : "Mezite SPIFFE CA";
+}
+
+struct LoadedKey {
+  ssh::PrivateKey key;
+  std::optional<crypto::X509Certificate> x509;
+  SystemTime expires_at;
+};
+
+struct Loaded {
+  std::optional<LoadedKey> active, standby;
+  std::string phase = "complete";
+  std::string state = "standby";
+};
+
+Status make_authority(store::Session& transaction, const SecretBox& box, AuthorityType type,
+                      std::string_view cluster_name, SystemTime now) {
+  MEZ_TRY(auto key, ssh::PrivateKey::generate(ssh::KeyType::kEd25519));
+  AuthorityRow row;
+  row.type = to_text(type);
+  row.standing = "active";
+  MEZ_TRY(row.private_key, key.to_pkcs8());
+  row.ssh_public_key = key.public_key().to_text();
+  row.created_at = now;
+  row.expires_at = now + kAuthorityLife;
+  if (type != AuthorityType::kUser) {
+    crypto::X509CaSpec spec{.common_name = std::string(subject_of(type)),
+                            .organization = std::string(cluster_name),
+                            .not_before = now - kAuthorityBackdating,
+                            .not_after = row.expires_at};
+    MEZ_TRY(auto certificate, crypto::make_x509_ca(key.crypto_key(), spec));
+    row.x509_pem = certificate.to_pem();
+  }
+  MEZ_CHECK(insert_authority(transaction, box, row));
+  return put_rotation(transaction, {.type = row.type, .phase = "complete", .state = "standby"});
+}
+
+Result<LoadedKey> load_key(const AuthorityRow& row) {
+  auto damaged = [&](std::string_view what) {
+    return fail(ErrorCode::kCorrupt, "the {} CA in the database is damaged ({}): restore a backup", row.type, what);
+  };
+  auto key = ssh::PrivateKey::from_pkcs8(row.private_key.view());
+  if (!key) return damaged(key.error().message);
+  auto written = ssh::PublicKey::from_text(row.ssh_public_key);
+  if (!written || *written != key->public_key()) return damaged("its public key is another one's");
+  LoadedKey loaded{.key = std::move(*key), .x509 = std::nullopt, .expires_at = row.expires_at};
+  if (row.type == "user") return loaded;
+  auto certificate = crypto::X509Certificate::from_pem(row.x509_pem);
+  if (!certificate) return damaged(certificate.error().message);
+  if (certificate->spki_sha256_hex() != loaded.key.crypto_key().public_key().spki_sha256_hex()) {
+    return damaged("its certificate is for another key");
+  }
+  loaded.x509 = std::move(*certificate);
+  return loaded;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return out;
+}
+
+// OpenSSH takes only CIDR lists for source-address; an IPv4 address that came over an IPv6 socket is an IPv4 address.
+Result<std::string> source_address_list(std::string_view text) {
+  std::vector<std::string> entries;
+  for (std::string_view entry : split(text, ',')) {
+    entry = trim(entry);
+    if (entry.starts_with("::ffff:") && entry.find('.') != std::string_view::npos) entry.remove_prefix(7);
+    std::string cidr(entry);
+    if (cidr.find('/') == std::string::npos) cidr += cidr.find(':') == std::string::npos ? "/32" : "/128";
+    if (!ssh::match_source_address(cidr, "127.0.0.1")) {
+      return fail(ErrorCode::kInvalidArgument, "'{}' is no address that a certificate can be pinned to",
+                  printable(entry.substr(0, 64)));
+    }
+    entries.push_back(std::move(cidr));
+  }
+  return join(entries, ",");
+}
+
+}  // namespace
+
+std::string_view to_text(AuthorityType type) {
+  switch (type) {
+    case AuthorityType::kUser: return "user";
+    case AuthorityType::kHost: return "host";
+    case AuthorityType::kSpiffe: break;
+  }
+  return "spiffe";
+}
+
+Result<AuthorityType> parse_authority_type(std::string_view text) {
+  for (AuthorityType type : kTypes) {
+    if (to_text(type) == text) return type;
+  }
+  return fail(ErrorCode::kInvalidArgument, "'{}' is no certificate authority: take user, host or spiffe",
+              printable(text.substr(0, 64)));
+}
+
+Result<ExportFormat> parse_export_format(std::string_view text) {
+  if (text == "openssh") return ExportFormat::kOpenSsh;
+  if (text == "x509") return ExportFormat::kX509;
+  return fail(ErrorCode::kInvalidArgument, "'{}' is no export format: take openssh or x509",
+              printable(text.substr(0, 64)));
+}
+
+struct Authority::State {
+  std::string cluster_name;
+  const Clock* clock;
+  bool created_now = false;
+  std::array<Loaded, 3> loaded;
+
+  const Loaded& of(AuthorityType type) const { return loaded[static_cast<std::size_t>(type)]; }
+  const LoadedKey& active(AuthorityType type) const { return *of(type).active; }
+};
+
+Authority::Authority(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Authority::~Authority() = default;
+
+Result<std::unique_ptr<Authority>> Authority::open(store::Database& database, const SecretBox& box,
+                                                   std::string cluster_name, const Clock& clock) {
+  auto state = std::make_unique<State>();
+  state->cluster_name = std::move(cluster_name);
+  state->clock = &clock;
+  {
+    MEZ_TRY(auto transaction, database.begin());
+    MEZ_TRY(std::int64_t count, transaction.query_integer("SELECT count(*) FROM certificate_authorities"));
+    if (count == 0) {
+      for (AuthorityType type : kTypes) {
+        MEZ_CHECK(make_authority(transaction, box, type, state->cluster_name, clock.now()));
+      }
+      MEZ_CHECK(store::bump_revision(transaction));
+      MEZ_CHECK(transaction.commit());
+      state->created_now = true;
+    }
+  }
+  MEZ_TRY(auto reader, database.snapshot());
+  MEZ_TRY(auto rows, load_authorities(reader, box));
+  for (const AuthorityRow& row : rows) {
+    MEZ_TRY(AuthorityType type, parse_authority_type(row.type));
+    MEZ_TRY(LoadedKey key, load_key(row));
+    Loaded& loaded = state->loaded[static_cast<std::size_t>(type)];
+    (row.standing == "active" ? loaded.active : loaded.standby) = std::move(key);
+  }
+  MEZ_TRY(auto rotations, load_rotations(reader));
+  for (RotationRow& row : rotations) {
+    MEZ_TRY(AuthorityType type, parse_authority_type(row.type));
+    Loaded& loaded = state->loaded[static_cast<std::size_t>(type)];
+    loaded.phase = std::move(row.phase);
+    loaded.state = std::move(row.state);
+  }
+  for (AuthorityType type : kTypes) {
+    if (!state->of(type).active) {
+      return fail(ErrorCode::kCorrupt, "the database has no active {} CA: restore a backup", to_text(type));
+    }
+  }
+  return std::unique_ptr<Authority>(new Authority(std::move(state)));
+}
+
+const std::string& Authority::cluster_name() const { return state_->cluster_name; }
+bool Authority::created_now() const { return state_->created_now; }
+
+Result<ssh::Certificate> Authority::sign_user_certificate(const UserCertificateRequest& request) const {
+  if (request.ttl <= std::chrono::seconds(0) || request.ttl > kMaxUserTtl) {
+    return fail(ErrorCode::kInvalidArgument, "a certificate is good for 1 second to {} hours, not {} seconds",
+                kMaxUserTtl.count(), request.ttl.count());
+  }
+  if (request.user.empty()) return fail(ErrorCode::kInvalidArgument, "a certificate needs a user");
+  if (request.logins.empty()) {
+    return fail(ErrorCode::kPermissionDenied,
+                "the roles of {} allow no login: ask an administrator for a role with logins", printable(request.user));
+  }
+  SystemTime now = state_->clock->now();
+  ssh::CertificateRequest certificate{.public_key = request.public_key,
+                                      .type = ssh::CertificateType::kUser,
+                                      .key_id = request.user,
+                                      .principals = request.logins,
+                                      .valid_after = now - kBackdating,
+                                      .valid_before = now + request.ttl,
+                                      .critical_options = {},
+                                      .extensions = {}};
+  if (!request.source_address.empty()) {
+    MEZ_TRY(std::string list, source_address_list(request.source_address));
+    certificate.critical_options.emplace_back("source-address", ssh::option_value(list));
+  }
+  auto permit = [&](Permit permitted, std::string_view name) {
+    if (permitted == Permit::kYes) certificate.extensions.emplace_back(name, Bytes());
+  };
+  permit(request.pty, "permit-pty");
+  permit(request.port_forwarding, "permit-port-forwarding");
+  permit(request.agent_forwarding, "permit-agent-forwarding");
+  permit(request.x11_forwarding, "permit-X11-forwarding");
+  auto extension = [&](std::string_view name, std::string_view text) {
+    certificate.extensions.emplace_back(name, ssh::option_value(text));
+  };
+  extension(kRolesExtension, to_json(request.roles));
+  extension(kTraitsExtension, to_json(request.traits));
+  if (request.login_time) extension(kLoginTimeExtension, to_rfc3339(*request.login_time));
+  return ssh::sign_certificate(std::move(certificate), state_->active(AuthorityType::kUser).key);
+}
+
+Result<ssh::Certificate> Authority::issue_host_certificate(const HostCertificateRequest& request) const {
+  SystemTime now = state_->clock->now();
+  ssh::CertificateRequest certificate{.public_key = request.public_key,
+                                      .type = ssh::CertificateType::kHost,
+                                      .key_id = request.node_id,
+                                      .principals = {},
+                                      .valid_after = now - kBackdating,
+                                      .valid_before = now + request.ttl,
+                                      .critical_options = {},
+                                      .extensions = {}};
+  // OpenSSH makes the name that it looks for lower-case, and compares it exactly.
+  auto add = [&](std::string_view name) {
+    std::string principal = lower(name);
+    if (std::ranges::find(certificate.principals, principal) == certificate.principals.end()) {
+      certificate.principals.push_back(std::move(principal));
+    }
+  };
+  add(request.node_id);
+  for (const std::string& name : request.names) add(name);
+  return ssh::sign_certificate(std::move(certificate), state_->active(AuthorityType::kHost).key);
+}
+
+Result<crypto::X509Certificate> Authority::issue_agent_x509(const AgentX509Request& request) const {
+  const LoadedKey& ca = state_->active(AuthorityType::kHost);
+  SystemTime now = state_->clock->now();
+  crypto::X509LeafSpec spec{
+      .common_name = request.node_id,
+      .organization = state_->cluster_name,
+      .dns_names = {request.node_id, lower(request.node_name)},
+      .ip_addresses = {},
+      .uris = {fmt::format("spiffe://{}/agent/{}", state_->cluster_name, request.node_id)},
+      .not_before = now - kBackdating,
+      .not_after = now + request.ttl,
+      .usage = crypto::X509Usage::kServerAndClient,
+  };
+  return crypto::issue_x509_leaf(*ca.x509, ca.key.crypto_key(), request.public_key_spki, spec);
+}
+
+Result<crypto::X509Certificate> Authority::issue_server_x509(const ServerX509Request& request) const {
+  const LoadedKey& ca = state_->active(AuthorityType::kHost);
+  SystemTime now = state_->clock->now();
+  crypto::X509LeafSpec spec{
+      .common_name = state_->cluster_name,
+      .organization = "Mezite hub",
+      .dns_names = request.dns_names,
+      .ip_addresses = request.ip_addresses,
+      .uris = {},
+      .not_before = now - kBackdating,
+      .not_after = now + request.ttl,
+      .usage = crypto::X509Usage::kServer,
+  };
+  return crypto::issue_x509_leaf(*ca.x509, ca.key.crypto_key(), request.public_key_spki, spec);
+}
+
+Result<AgentIdentity> Authority::verify_agent_x509(const crypto::X509Certificate& certificate) const {
+  auto roots = trust_bundle().host_x509;
+  if (auto good = crypto::verify_x509_chain(std::span(&certificate, 1), roots, state_->clock->now(),
+                                            crypto::X509Usage::kClient);
+      !good) {
+    return fail(ErrorCode::kUnauthenticated, "agent certificate: {}", good.error().message);
+  }
+  auto uris = certificate.uris();
+  std::string prefix = fmt::format("spiffe://{}/agent/", state_->cluster_name);
+  if (uris.size() != 1 || !uris[0].starts_with(prefix) || uris[0].size() == prefix.size()) {
+    return fail(ErrorCode::kUnauthenticated, "the certificate is not of an agent of cluster {}", state_->cluster_name);
+  }
+  return AgentIdentity{.node_id = uris[0].substr(prefix.size())};
+}
+
+TrustBundle Authority::trust_bundle() const {
+  TrustBundle bundle;
+  for (AuthorityType type : kTypes) {
+    const Loaded& loaded = state_->of(type);
+    for (const auto* key : {&loaded.active, &loaded.standby}) {
+      if (!*key) continue;
+      if (type == AuthorityType::kUser) bundle.user_cas.push_back((*key)->key.public_key());
+      if (type == AuthorityType::kHost) bundle.host_cas.push_back((*key)->key.public_key());
+      if (type == AuthorityType::kHost) bundle.host_x509.push_back(*(*key)->x509);
+      if (type == AuthorityType::kSpiffe) bundle.spiffe_x509.push_back(*(*key)->x509);
+    }
+  }
+  return bundle;
+}
+
+std::vector<AuthorityStatus> Authority::status() const {
+  std::vector<AuthorityStatus> out;
+  for (AuthorityType type : kTypes) {
+    const Loaded& loaded = state_->of(type);
+    out.push_back({.type = type,
+                   .rotation_phase = loaded.phase,
+                   .rotation_state = loaded.state,
+                   .active_fingerprint = loaded.active->key.public_key().fingerprint(),
+                   .standby_fingerprint = loaded.standby ? loaded.standby->key.public_key().fingerprint() : "",
+                   .expires_at = loaded.active->expires_at,
+                   .pin = type == AuthorityType::kHost ? "sha256:" + host_ca_pin() : ""});
+  }
+  return out;
+}
+
+std::vector<std::string> Authority::warnings() const {
+  std::vector<std::string> out;
+  SystemTime now = state_->clock->now();
+  for (const AuthorityStatus& ca : status()) {
+    auto left = ca.expires_at - now;
+    if (left > kExpiryWarning) continue;
+    std::string_view type = to_text(ca.type);
+    if (left <= left.zero()) {
+      out.push_back(fmt::format("the {0} CA has expired: mezctl ca rotate --type={0}", type));
+    } else {
+      out.push_back(fmt::format("the {0} CA expires in {1} days: mezctl ca rotate --type={0}", type,
+                                std::chrono::duration_cast<std::chrono::days>(left).count()));
+    }
+  }
+  return out;
+}
+
+Result<std::string> Authority::export_public(AuthorityType type, ExportFormat format) const {
+  const LoadedKey& key = state_->active(type);
+  if (format == ExportFormat::kX509) {
+    if (key.x509) return key.x509->to_pem();
+    return fail(ErrorCode::kInvalidArgument, "the {} CA signs SSH certificates only: take --format=openssh",
+                to_text(type));
+  }
+  if (type == AuthorityType::kSpiffe) {
+    return fail(ErrorCode::kInvalidArgument, "the spiffe CA signs X.509 certificates only: take --format=x509");
+  }
+  return key.key.public_key().to_text(fmt::format("mezite-{}-ca@{}", to_text(type), state_->cluster_name)) + "\n";
+}
+
+const crypto::X509Certificate& Authority::host_ca_certificate() const {
+  return *state_->active(AuthorityType::kHost).x509;
+}
+
+std::string Authority::host_ca_pin() const { return host_ca_certificate().spki_sha256_hex(); }
+
+std::string Authority::host_ca_fingerprint() const {
+  return state_->active(AuthorityType::kHost).key.public_key().fingerprint();
+}
+
+}  // namespace mezite::pki

@@ -1,0 +1,34 @@
+// The CAs as rows of the database. Inside src/pki/ only.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pki/secret_box.hh"
+
+namespace mezite::pki {
+
+struct AuthorityRow {
+  std::string type;  // user, host, spiffe
+  std::int64_t generation = 1;
+  std::string standing;  // active, standby
+  Secret private_key;    // PKCS #8, in clear
+  std::string ssh_public_key;
+  std::string x509_pem;  // "" for the user CA
+  SystemTime created_at{};
+  SystemTime expires_at{};
+};
+
+struct RotationRow {
+  std::string type, phase, state;
+};
+
+Result<std::vector<AuthorityRow>> load_authorities(store::Session& session, const SecretBox& box);
+Status insert_authority(store::Session& transaction, const SecretBox& box, const AuthorityRow& row);
+Result<std::vector<RotationRow>> load_rotations(store::Session& session);
+Status put_rotation(store::Session& transaction, const RotationRow& row);
+
+// Every key that is there, out of one box and into another; how many.
+Result<std::size_t> seal_stored_keys(store::Session& transaction, const SecretBox& from, const SecretBox& to);
+
+}  // namespace mezite::pki
