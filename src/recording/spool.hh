@@ -49,6 +49,7 @@ class Spool {
 
   // Bytes in the folder, aside included.
   std::uint64_t size_bytes() const;
+  std::uint64_t limit_bytes() const { return limit_bytes_; }
 
  private:
   Spool() = default;

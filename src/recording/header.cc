@@ -1,0 +1,128 @@
+#include "recording/header.hh"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/text.hh"
+
+namespace mezite::recording {
+namespace {
+
+constexpr std::size_t kMaxNameBytes = 256;
+constexpr std::size_t kMaxCommandBytes = 32 * 1024;
+
+// Cuts at a limit without leaving half a character, and makes it UTF-8.
+std::string clipped(std::string_view text, std::size_t limit) {
+  if (text.size() > limit) {
+    while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xc0) == 0x80) --limit;
+    text = text.substr(0, limit);
+  }
+  if (is_valid_utf8(text)) return std::string(text);
+  std::string clean;
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x80) {
+      clean += c;
+    } else {
+      // Byte by byte: a text that is broken anywhere loses all its non-ASCII characters, and never grows past its
+      // limit.
+      clean += '?';
+    }
+  }
+  return clean;
+}
+
+Status read_text(const nlohmann::json& json, const char* key, std::size_t limit, std::string& out) {
+  const auto found = json.find(key);
+  if (found == json.end()) return {};
+  if (!found->is_string()) return fail(ErrorCode::kCorrupt, "the recording's header has a '{}' that is not text", key);
+  const auto& text = found->get_ref<const std::string&>();
+  if (text.size() > limit) {
+    return fail(ErrorCode::kCorrupt, "the recording's header has a '{}' over {} bytes", key, limit);
+  }
+  out = text;
+  return {};
+}
+
+Status read_size(const nlohmann::json& json, const char* key, std::uint16_t& out) {
+  const auto found = json.find(key);
+  if (found == json.end()) return {};
+  if (!found->is_number_unsigned() || found->get<std::uint64_t>() > 0xffff) {
+    return fail(ErrorCode::kCorrupt, "the recording's header has a '{}' that is not a size", key);
+  }
+  out = static_cast<std::uint16_t>(found->get<std::uint64_t>());
+  return {};
+}
+
+}  // namespace
+
+std::string_view to_text(SessionKind kind) { return kind == SessionKind::kPty ? "pty" : "exec"; }
+
+bool is_session_id(std::string_view text) {
+  if (text.size() != 36) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+  }
+  return true;
+}
+
+std::string header_to_json(const Header& header) {
+  const nlohmann::ordered_json json{
+      {"version", 1},
+      {"session_id", clipped(header.session_id, 36)},
+      {"cluster_name", clipped(header.cluster_name, kMaxNameBytes)},
+      {"user", clipped(header.user, kMaxNameBytes)},
+      {"login", clipped(header.login, kMaxNameBytes)},
+      {"node", clipped(header.node, kMaxNameBytes)},
+      {"node_id", clipped(header.node_id, kMaxNameBytes)},
+      {"client_address", clipped(header.client_address, kMaxNameBytes)},
+      {"kind", to_text(header.kind)},
+      {"command", clipped(header.command, kMaxCommandBytes)},
+      {"started_at", to_rfc3339(header.started_at)},
+      {"columns", header.columns},
+      {"rows", header.rows},
+  };
+  return json.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+Result<Header> parse_header(std::string_view text) {
+  if (text.size() > kMaxHeaderBytes * 4) return fail(ErrorCode::kCorrupt, "the recording's header is too long");
+  // A callback-free parse keeps its own stack on the heap; depth is bounded by the check below.
+  if (std::ranges::count(text, '[') + std::ranges::count(text, '{') > 256) {
+    return fail(ErrorCode::kCorrupt, "the recording's header is not JSON that Mezite writes");
+  }
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return fail(ErrorCode::kCorrupt, "the recording's header is not a JSON object");
+  Header header;
+  std::string kind, started_at;
+  if (const auto version = json.find("version"); version == json.end() || *version != 1) {
+    return fail(ErrorCode::kCorrupt, "the recording's header has a version that this program does not know");
+  }
+  MEZ_CHECK(read_text(json, "session_id", 36, header.session_id));
+  MEZ_CHECK(read_text(json, "cluster_name", kMaxNameBytes, header.cluster_name));
+  MEZ_CHECK(read_text(json, "user", kMaxNameBytes, header.user));
+  MEZ_CHECK(read_text(json, "login", kMaxNameBytes, header.login));
+  MEZ_CHECK(read_text(json, "node", kMaxNameBytes, header.node));
+  MEZ_CHECK(read_text(json, "node_id", kMaxNameBytes, header.node_id));
+  MEZ_CHECK(read_text(json, "client_address", kMaxNameBytes, header.client_address));
+  MEZ_CHECK(read_text(json, "kind", 16, kind));
+  MEZ_CHECK(read_text(json, "command", kMaxCommandBytes, header.command));
+  MEZ_CHECK(read_text(json, "started_at", 64, started_at));
+  MEZ_CHECK(read_size(json, "columns", header.columns));
+  MEZ_CHECK(read_size(json, "rows", header.rows));
+  if (!is_session_id(header.session_id)) {
+    return fail(ErrorCode::kCorrupt, "the recording's header has no session id (a UUID in lower case)");
+  }
+  if (kind != "pty" && kind != "exec") {
+    return fail(ErrorCode::kCorrupt, "the recording's header has the kind '{}'; pty and exec are known",
+                printable(kind));
+  }
+  header.kind = kind == "pty" ? SessionKind::kPty : SessionKind::kExec;
+  auto started = parse_rfc3339(started_at);
+  if (!started) return fail(ErrorCode::kCorrupt, "the recording's header has no start time");
+  header.started_at = *started;
+  return header;
+}
+
+}  // namespace mezite::recording

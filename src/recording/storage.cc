@@ -1,0 +1,367 @@
+#include "recording/storage.hh"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "base/file.hh"
+#include "base/log.hh"
+#include "base/text.hh"
+#include "base/unique_fd.hh"
+#include "crypto/hash.hh"
+#include "recording/folder_lock.hh"
+#include "recording/reader.hh"
+
+namespace mezite::recording {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kMaxChunkBytes = std::size_t{4} << 20;
+constexpr std::size_t kMaxReadBytes = std::size_t{1} << 20;
+constexpr std::size_t kMaxIndexBytes = std::size_t{1} << 30;
+constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
+
+struct Entry {
+  std::mutex mutex;  // of this recording's file and fields
+  StoredRecording info;
+  bool gone = false;
+};
+
+Result<UniqueFd> open_file(const fs::path& path, int flags) {
+  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return fail_errno(errno, fmt::format("opening {}", path.native()));
+  return fd;
+}
+
+Result<std::size_t> read_at(int fd, std::uint64_t offset, std::span<std::uint8_t> buffer) {
+  std::size_t got = 0;
+  while (got < buffer.size()) {
+    const ssize_t count = ::pread(fd, buffer.data() + got, buffer.size() - got, static_cast<off_t>(offset + got));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno(errno, "reading a recording");
+    if (count == 0) break;
+    got += static_cast<std::size_t>(count);
+  }
+  return got;
+}
+
+Result<std::uint64_t> size_of(int fd) {
+  struct stat info{};
+  if (::fstat(fd, &info) != 0) return fail_errno(errno, "reading a recording's size");
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
+// The bytes that are held are those that came again.
+Status compare(int fd, std::uint64_t offset, BytesView data) {
+  Bytes held(std::min(kBufferBytes, data.size()));
+  while (!data.empty()) {
+    const std::size_t size = std::min(held.size(), data.size());
+    MEZ_TRY(const std::size_t got, read_at(fd, offset, std::span(held).first(size)));
+    if (got < size || !std::ranges::equal(BytesView(held).first(size), data.first(size))) {
+      return fail(ErrorCode::kCorrupt, "the bytes from {} on differ from those that the hub holds", offset);
+    }
+    offset += size;
+    data = data.subspan(size);
+  }
+  return {};
+}
+
+Result<Bytes> hash_file(int fd) {
+  crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
+  Bytes buffer(kBufferBytes);
+  for (std::uint64_t offset = 0;;) {
+    MEZ_TRY(const std::size_t got, read_at(fd, offset, buffer));
+    if (got == 0) return hasher.finish();
+    hasher.update(BytesView(buffer).first(got));
+    offset += got;
+  }
+}
+
+}  // namespace
+
+struct LocalStorage::State {
+  fs::path folder;
+  UniqueFd lock;
+  std::mutex mutex;  // of the map and the index file; taken after an entry's, never before
+  UniqueFd index;
+  std::map<std::string, std::shared_ptr<Entry>, std::less<>> entries;
+
+  fs::path path_of(std::string_view id) const { return folder / (std::string(id) + std::string(kFileSuffix)); }
+
+  std::shared_ptr<Entry> find(std::string_view id) {
+    const std::lock_guard guard(mutex);
+    const auto found = entries.find(id);
+    return found == entries.end() ? nullptr : found->second;
+  }
+
+  Status append_index(const Json& line) {
+    const std::string text = line.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n";
+    const std::lock_guard guard(mutex);
+    MEZ_TRY(const std::uint64_t size, size_of(index.get()));
+    if (auto status = write_all(index.get(), as_bytes(text)); !status) {
+      // Half a line must not be glued to the next one.
+      if (::ftruncate(index.get(), static_cast<off_t>(size)) != 0) log::error("the recordings' index could not be cut");
+      return wrap(status.error(), "writing the recordings' index");
+    }
+    if (::fdatasync(index.get()) != 0) return fail_errno(errno, "syncing the recordings' index");
+    return {};
+  }
+
+  // Lines of the index: open (header, owner), complete (size, sha256, end), remove, discard.
+  void apply(const Json& line) {
+    const auto text = [&](const char* key) {
+      const auto found = line.find(key);
+      return found != line.end() && found->is_string() ? found->get<std::string>() : std::string();
+    };
+    const std::string op = text("op");
+    const std::string id = text("session_id");
+    if (!is_session_id(id)) return;
+    if (op == "open") {
+      auto header = parse_header(line.contains("header") ? line["header"].dump() : "");
+      if (!header) return;
+      auto entry = std::make_shared<Entry>();
+      entry->info.header = *std::move(header);
+      entry->info.owner = text("owner");
+      entries[id] = std::move(entry);
+    } else if (op == "complete") {
+      const auto found = entries.find(id);
+      if (found == entries.end()) return;
+      found->second->info.complete = true;
+      found->second->info.problem = text("problem");
+      if (auto ended = parse_rfc3339(text("ended_at"))) found->second->info.ended_at = *ended;
+    } else if (op == "remove" || op == "discard") {
+      entries.erase(id);
+    }
+  }
+
+  Status load() {
+    const fs::path path = folder / "index.jsonl";
+    Bytes content;
+    std::error_code error;
+    if (fs::exists(path, error)) {
+      MEZ_TRY(content, read_file(path, kMaxIndexBytes));
+    }
+    const std::string_view text = as_text(content);
+    const std::size_t whole = text.rfind('\n') == text.npos ? 0 : text.rfind('\n') + 1;
+    for (std::size_t at = 0; at < whole;) {
+      const std::size_t end = text.find('\n', at);
+      const auto line = Json::parse(text.substr(at, end - at), nullptr, false);
+      if (line.is_object()) {
+        apply(line);
+      } else {
+        log::warn("a line of the recordings' index is not JSON", {{"offset", at}});
+      }
+      at = end + 1;
+    }
+    MEZ_TRY(index, open_file(path, O_WRONLY | O_CREAT | O_APPEND));
+    if (whole != text.size() && ::ftruncate(index.get(), static_cast<off_t>(whole)) != 0) {
+      return fail_errno(errno, "cutting the torn line of the recordings' index");
+    }
+    for (auto& [id, entry] : entries) {
+      const auto size = fs::file_size(path_of(id), error);
+      entry->info.size_bytes = error ? 0 : size;
+    }
+    return sync_directory(folder);
+  }
+
+  Result<std::shared_ptr<Entry>> begin(std::string_view owner, const PutRequest& request) {
+    auto header = parse_header(request.header_json);
+    if (!header) return fail(ErrorCode::kInvalidArgument, "{}", header.error().message);
+    if (header->session_id != request.session_id) {
+      return fail(ErrorCode::kInvalidArgument, "the recording's header is of another session");
+    }
+    auto entry = std::make_shared<Entry>();
+    entry->info.header = *header;
+    entry->info.owner = owner;
+    const std::lock_guard entry_guard(entry->mutex);  // nobody writes to it before its line is in the index
+    {
+      const std::lock_guard guard(mutex);
+      const auto [found, is_new] = entries.emplace(std::string(request.session_id), entry);
+      if (!is_new) return found->second;
+    }
+    // The index first: a file without a line would be nobody's.
+    auto status = append_index({{"op", "open"},
+                                {"session_id", header->session_id},
+                                {"owner", owner},
+                                {"header", Json::parse(header_to_json(*header), nullptr, false)}});
+    if (!status) {
+      entry->gone = true;
+      const std::lock_guard guard(mutex);
+      entries.erase(header->session_id);
+      return std::unexpected(status.error());
+    }
+    return entry;
+  }
+
+  Result<PutReceipt> complete(Entry& entry, int fd, const PutRequest& request) {
+    MEZ_TRY(const Bytes sha256, hash_file(fd));
+    if (!std::ranges::equal(sha256, request.sha256)) {
+      // What is held is wrong and can't be mended by appending: it goes aside, and the node sends it anew.
+      MEZ_CHECK(append_index({{"op", "discard"}, {"session_id", entry.info.header.session_id}}));
+      MEZ_CHECK(make_directories(folder / "aside", 0700));
+      const fs::path path = path_of(request.session_id);
+      std::error_code error;
+      fs::rename(path, folder / "aside" / path.filename(), error);
+      entry.gone = true;
+      const std::lock_guard guard(mutex);
+      entries.erase(entry.info.header.session_id);
+      return fail(ErrorCode::kCorrupt, "the recording's hash does not agree with what came; send it again");
+    }
+    const auto verified = verify_file(path_of(request.session_id));
+    Json line{{"op", "complete"},
+              {"session_id", entry.info.header.session_id},
+              {"size", entry.info.size_bytes},
+              {"sha256", to_hex(sha256)}};
+    if (!verified) {
+      entry.info.problem = verified.error().message;
+      line["problem"] = entry.info.problem;
+    } else if (verified->end) {
+      entry.info.ended_at = entry.info.header.started_at + verified->duration;
+      line["ended_at"] = to_rfc3339(*entry.info.ended_at);
+    }
+    MEZ_CHECK(append_index(line));
+    entry.info.complete = true;
+    return PutReceipt{.size = entry.info.size_bytes, .verified = true};
+  }
+};
+
+LocalStorage::LocalStorage(std::unique_ptr<State> state) : state_(std::move(state)) {}
+LocalStorage::LocalStorage(LocalStorage&&) noexcept = default;
+LocalStorage& LocalStorage::operator=(LocalStorage&&) noexcept = default;
+LocalStorage::~LocalStorage() = default;
+
+Result<LocalStorage> LocalStorage::open(const fs::path& folder) {
+  auto state = std::make_unique<State>();
+  state->folder = folder;
+  MEZ_CHECK(make_directories(folder, 0700));
+  MEZ_TRY(state->lock, lock_folder(folder));
+  MEZ_CHECK(state->load());
+  return LocalStorage(std::move(state));
+}
+
+Result<PutReceipt> LocalStorage::put(std::string_view owner, const PutRequest& request) {
+  if (!is_session_id(request.session_id)) {
+    return fail(ErrorCode::kInvalidArgument, "a recording is named by its session id, a UUID in lower case");
+  }
+  if (request.data.size() > kMaxChunkBytes) {
+    return fail(ErrorCode::kInvalidArgument, "a chunk has {} bytes; at most {} are taken", request.data.size(),
+                kMaxChunkBytes);
+  }
+  if (request.last && request.sha256.size() != 32) {
+    return fail(ErrorCode::kInvalidArgument, "the last chunk needs the SHA-256 of the recording");
+  }
+  auto entry = state_->find(request.session_id);
+  if (!entry) {
+    if (request.offset > 0) {
+      return fail(ErrorCode::kFailedPrecondition, "the hub holds 0 bytes of this recording; go on from there");
+    }
+    if (request.data.empty() && !request.last) return PutReceipt{};
+    MEZ_TRY(entry, state_->begin(owner, request));
+  }
+  const std::lock_guard guard(entry->mutex);
+  StoredRecording& info = entry->info;
+  if (entry->gone) return fail(ErrorCode::kUnavailable, "the recording was removed at this moment; try again");
+  if (info.owner != owner) return fail(ErrorCode::kPermissionDenied, "this recording belongs to another node");
+  if (request.offset > info.size_bytes) {
+    return fail(ErrorCode::kFailedPrecondition, "the hub holds {} bytes of this recording; go on from there",
+                info.size_bytes);
+  }
+  MEZ_TRY(const UniqueFd fd, open_file(state_->path_of(request.session_id), O_RDWR | O_CREAT | O_APPEND));
+  // The file may hold more than was ever acknowledged, when a crash came before an answer: that counts as held.
+  MEZ_TRY(info.size_bytes, size_of(fd.get()));
+  if (request.offset > info.size_bytes) {
+    return fail(ErrorCode::kCorrupt, "the hub has lost bytes of this recording; ask its administrator");
+  }
+  const auto known =
+      static_cast<std::size_t>(std::min<std::uint64_t>(request.data.size(), info.size_bytes - request.offset));
+  MEZ_CHECK(compare(fd.get(), request.offset, request.data.first(known)));
+  const BytesView fresh = request.data.subspan(known);
+  if (info.complete) {
+    if (!fresh.empty()) return fail(ErrorCode::kCorrupt, "this recording is complete; nothing can be added");
+    return PutReceipt{.size = info.size_bytes, .verified = true};
+  }
+  if (!fresh.empty()) {
+    const bool first = info.size_bytes == 0;
+    if (auto status = write_all(fd.get(), fresh); !status) {
+      if (::ftruncate(fd.get(), static_cast<off_t>(info.size_bytes)) != 0) {
+        log::error("a recording could not be cut after a failed write", {{"session_id", request.session_id}});
+      }
+      return wrap(status.error(), "storing a recording");
+    }
+    if (::fdatasync(fd.get()) != 0) return fail_errno(errno, "storing a recording");
+    if (first) MEZ_CHECK(sync_directory(state_->folder));
+    info.size_bytes += fresh.size();
+  }
+  if (!request.last) return PutReceipt{.size = info.size_bytes};
+  if (request.offset + request.data.size() != info.size_bytes) {
+    return fail(ErrorCode::kCorrupt, "the hub holds {} bytes of a recording that ends at {}", info.size_bytes,
+                request.offset + request.data.size());
+  }
+  return state_->complete(*entry, fd.get(), request);
+}
+
+Result<ReadChunk> LocalStorage::read(std::string_view session_id, std::uint64_t offset, std::size_t max_bytes) const {
+  const auto entry = is_session_id(session_id) ? state_->find(session_id) : nullptr;
+  if (!entry) return fail(ErrorCode::kNotFound, "no recording of the session '{}'", printable(session_id));
+  if (offset > std::uint64_t{1} << 62) return fail(ErrorCode::kInvalidArgument, "the offset is out of range");
+  auto fd = open_file(state_->path_of(session_id), O_RDONLY);
+  if (!fd) return ReadChunk{.eof = true};  // begun, nothing stored yet
+  ReadChunk chunk;
+  chunk.data.resize(std::clamp<std::size_t>(max_bytes, 1, kMaxReadBytes));
+  MEZ_TRY(const std::size_t got, read_at(fd->get(), offset, chunk.data));
+  chunk.data.resize(got);
+  MEZ_TRY(const std::uint64_t size, size_of(fd->get()));
+  chunk.eof = offset + got >= size;
+  return chunk;
+}
+
+Result<StoredRecording> LocalStorage::get(std::string_view session_id) const {
+  const auto entry = is_session_id(session_id) ? state_->find(session_id) : nullptr;
+  if (!entry) return fail(ErrorCode::kNotFound, "no recording of the session '{}'", printable(session_id));
+  const std::lock_guard guard(entry->mutex);
+  return entry->info;
+}
+
+std::vector<StoredRecording> LocalStorage::list(std::string_view user, std::string_view node, std::size_t limit) const {
+  std::vector<std::shared_ptr<Entry>> all;
+  {
+    const std::lock_guard guard(state_->mutex);
+    for (const auto& [id, entry] : state_->entries) all.push_back(entry);
+  }
+  std::vector<StoredRecording> found;
+  for (const auto& entry : all) {
+    const std::lock_guard guard(entry->mutex);
+    const Header& header = entry->info.header;
+    if (entry->gone || (!user.empty() && header.user != user)) continue;
+    if (!node.empty() && header.node != node && header.node_id != node) continue;
+    found.push_back(entry->info);
+  }
+  std::ranges::sort(found, [](const auto& a, const auto& b) { return a.header.started_at > b.header.started_at; });
+  if (limit > 0 && found.size() > limit) found.resize(limit);
+  return found;
+}
+
+Status LocalStorage::remove(std::string_view session_id) {
+  const auto entry = is_session_id(session_id) ? state_->find(session_id) : nullptr;
+  if (!entry) return fail(ErrorCode::kNotFound, "no recording of the session '{}'", printable(session_id));
+  const std::lock_guard guard(entry->mutex);
+  if (entry->gone) return {};
+  MEZ_CHECK(state_->append_index({{"op", "remove"}, {"session_id", session_id}}));
+  entry->gone = true;
+  {
+    const std::lock_guard map_guard(state_->mutex);
+    state_->entries.erase(std::string(session_id));
+  }
+  if (::unlink(state_->path_of(session_id).c_str()) != 0 && errno != ENOENT) {
+    return fail_errno(errno, "removing a recording");
+  }
+  return sync_directory(state_->folder);
+}
+
+}  // namespace mezite::recording

@@ -1,0 +1,163 @@
+#include "recording/uploader.hh"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/log.hh"
+#include "base/unique_fd.hh"
+#include "crypto/hash.hh"
+#include "recording/reader.hh"
+
+namespace mezite::recording {
+namespace {
+
+constexpr std::size_t kChunkBytes = 1 << 20;
+constexpr std::chrono::milliseconds kFirstWait{1000};
+constexpr std::chrono::minutes kLongestWait{5};
+constexpr std::chrono::seconds kIdle{30};
+constexpr int kMaxMismatches = 3;
+constexpr int kMaxUnreachable = 2;  // in one round: then the hub is away, and the rest waits for the next round
+
+Result<std::size_t> read_at(int fd, std::uint64_t offset, std::span<std::uint8_t> buffer) {
+  std::size_t got = 0;
+  while (got < buffer.size()) {
+    const ssize_t count = ::pread(fd, buffer.data() + got, buffer.size() - got, static_cast<off_t>(offset + got));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno(errno, "reading a recording of the spool");
+    if (count == 0) break;
+    got += static_cast<std::size_t>(count);
+  }
+  return got;
+}
+
+Result<Bytes> hash_file(int fd, std::uint64_t size) {
+  crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
+  Bytes buffer(kChunkBytes);
+  for (std::uint64_t at = 0; at < size;) {
+    MEZ_TRY(const std::size_t got, read_at(fd, at, buffer));
+    if (got == 0) return fail(ErrorCode::kIo, "a recording of the spool became shorter while it was read");
+    const std::size_t used = static_cast<std::size_t>(std::min<std::uint64_t>(got, size - at));
+    hasher.update(BytesView(buffer).first(used));
+    at += used;
+  }
+  return hasher.finish();
+}
+
+bool is_unreachable(ErrorCode code) {
+  return code == ErrorCode::kUnavailable || code == ErrorCode::kTimeout || code == ErrorCode::kUnauthenticated;
+}
+
+// The file's own fault, not the way's.
+constexpr std::string_view kLocalFault = "this node's copy does not verify: ";
+
+}  // namespace
+
+Uploader::Uploader(Spool& spool, UploadTarget& target, const Clock& clock, Callbacks callbacks, std::uint64_t seed)
+    : spool_(spool), target_(target), clock_(clock), callbacks_(std::move(callbacks)), random_(seed) {}
+
+SteadyTime Uploader::run_once() {
+  SteadyTime next = clock_.steady() + kIdle;
+  const auto waiting = spool_.waiting();
+  if (!waiting) {
+    log::error("reading the recording spool failed", {{"error", waiting.error()}});
+    return next;
+  }
+  std::erase_if(waits_, [&](const auto& wait) { return std::ranges::count(*waiting, wait.first) == 0; });
+  int unreachable = 0;
+  for (const std::string& id : *waiting) {
+    if (const auto wait = waits_.find(id); wait != waits_.end() && clock_.steady() < wait->second.until) {
+      next = std::min(next, wait->second.until);
+      continue;
+    }
+    if (unreachable >= kMaxUnreachable) {
+      next = std::min(next, clock_.steady() + kFirstWait);
+      break;
+    }
+    if (auto status = upload(id); status) {
+      waits_.erase(id);
+      unreachable = 0;
+    } else {
+      unreachable = is_unreachable(status.error().code) ? unreachable + 1 : 0;
+      note_failure(id, status.error());
+      if (const auto wait = waits_.find(id); wait != waits_.end()) next = std::min(next, wait->second.until);
+    }
+  }
+  return next;
+}
+
+Status Uploader::upload(std::string_view session_id) {
+  const auto path = spool_.path_of(session_id);
+  auto reader = Reader::open_file(path);
+  if (!reader && reader.error().code != ErrorCode::kCorrupt) return std::unexpected(reader.error());
+  auto verified = reader ? verify_file(path) : Result<Verified>(std::unexpected(reader.error()));
+  if (!verified) {
+    if (verified.error().code != ErrorCode::kCorrupt) return std::unexpected(verified.error());
+    return fail(ErrorCode::kInvalidArgument, "{}{}", kLocalFault, verified.error().message);
+  }
+  if (reader->header().session_id != session_id) {
+    return fail(ErrorCode::kInvalidArgument, "{}its header is of the session {}", kLocalFault,
+                reader->header().session_id);
+  }
+  const std::string header_json = header_to_json(reader->header());
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  struct stat info{};
+  if (!fd || ::fstat(fd.get(), &info) != 0) return fail_errno(errno, "opening a recording of the spool");
+  const auto size = static_cast<std::uint64_t>(info.st_size);
+  MEZ_TRY(const Bytes sha256, hash_file(fd.get(), size));
+
+  // An empty chunk asks how much is held: after a lost answer or a restart it goes on from there.
+  MEZ_TRY(PutReceipt receipt, target_.put({.session_id = session_id, .header_json = header_json}));
+  Bytes buffer(kChunkBytes);
+  while (!receipt.verified) {
+    const std::uint64_t offset = receipt.size;
+    if (offset > size) {
+      return fail(ErrorCode::kCorrupt, "the hub holds {} bytes of a recording that has {}", offset, size);
+    }
+    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes, size - offset));
+    MEZ_TRY(const std::size_t got, read_at(fd.get(), offset, std::span(buffer).first(want)));
+    if (got < want) return fail(ErrorCode::kIo, "a recording of the spool became shorter while it was read");
+    const bool last = offset + got == size;
+    MEZ_TRY(receipt, target_.put({.session_id = session_id,
+                                  .offset = offset,
+                                  .data = BytesView(buffer).first(got),
+                                  .last = last,
+                                  .sha256 = last ? BytesView(sha256) : BytesView(),
+                                  .header_json = offset == 0 ? std::string_view(header_json) : std::string_view()}));
+    if (!receipt.verified && (last || receipt.size <= offset)) {
+      return fail(ErrorCode::kUnavailable, "the hub took a part of a recording without a receipt for it");
+    }
+  }
+  // Only now, with the receipt, may this copy go.
+  MEZ_CHECK(spool_.remove(session_id));
+  if (callbacks_.uploaded) callbacks_.uploaded(session_id, size);
+  return {};
+}
+
+void Uploader::note_failure(const std::string& session_id, const Error& error) {
+  Wait& wait = waits_[session_id];
+  ++wait.failures;
+  if (error.code == ErrorCode::kCorrupt) ++wait.mismatches;
+  const bool hopeless = error.code == ErrorCode::kInvalidArgument || wait.mismatches >= kMaxMismatches;
+  const bool moved = hopeless && spool_.set_aside(session_id).has_value();
+  log::error("uploading session recording", {{"session_id", session_id}, {"error", error}, {"set_aside", moved}});
+  if (callbacks_.failed) callbacks_.failed(session_id, error, moved);
+  if (moved) {
+    waits_.erase(session_id);
+  } else {
+    wait.until = back_off(wait.failures);
+  }
+}
+
+SteadyTime Uploader::back_off(int failures) {
+  const auto full = std::min<std::chrono::milliseconds>(kFirstWait * (1 << std::min(failures - 1, 12)), kLongestWait);
+  // Between half and all of it, so that a thousand agents don't come back in step (splitmix64).
+  random_ += 0x9e3779b97f4a7c15;
+  std::uint64_t mixed = (random_ ^ (random_ >> 30)) * 0xbf58476d1ce4e5b9;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+  const auto half = static_cast<std::uint64_t>(full.count()) / 2;
+  return clock_.steady() + std::chrono::milliseconds(half + (mixed ^ (mixed >> 31)) % (half + 1));
+}
+
+}  // namespace mezite::recording

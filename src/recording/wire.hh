@@ -1,0 +1,72 @@
+// The bytes of the file format (docs/recording-format.md), for the writer and the reader.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/bytes.hh"
+#include "crypto/hash.hh"
+#include "recording/event.hh"
+
+namespace mezite::recording::wire {
+
+inline constexpr std::string_view kMagic = "MEZREC1\n";
+inline constexpr std::size_t kPreambleBytes = 12;  // magic, header length
+inline constexpr std::size_t kHashBytes = 32;
+inline constexpr std::size_t kFrameBytes = 28;
+inline constexpr std::uint32_t kMaxBlockBytes = 1 << 20;  // compressed, and not
+inline constexpr std::size_t kMaxDataBytes = 32 * 1024;   // of one event
+
+enum class SegmentKind : std::uint8_t { kEvents = 1, kIndex = 2, kFooter = 3 };
+
+// What stands before a segment's block. `check` binds it to the chain, so that an altered length can't pass for a torn
+// tail.
+struct Frame {
+  SegmentKind kind = SegmentKind::kEvents;
+  std::uint32_t block_bytes = 0;
+  std::uint32_t raw_bytes = 0;
+  std::uint64_t start_ms = 0;
+};
+using Chain = crypto::Sha256Digest;
+
+std::array<std::uint8_t, kFrameBytes> encode_frame(const Frame& frame, const Chain& chain);
+// None when the check fails or a field is out of bounds.
+std::optional<Frame> decode_frame(BytesView bytes, const Chain& chain);
+
+void put_u32(Bytes& out, std::uint32_t value);
+void put_u64(Bytes& out, std::uint64_t value);
+std::uint64_t get_u64(BytesView bytes);  // of 8 bytes
+std::uint32_t get_u32(BytesView bytes);  // of 4 bytes
+void put_varint(Bytes& out, std::uint64_t value);
+
+// Takes values off the front of a block; every one fails softly at its end.
+class Cursor {
+ public:
+  explicit Cursor(BytesView bytes) : rest_(bytes) {}
+  bool empty() const { return rest_.empty(); }
+  std::optional<std::uint8_t> byte();
+  std::optional<std::uint64_t> varint();
+  std::optional<BytesView> bytes(std::uint64_t count);
+
+ private:
+  BytesView rest_;
+};
+
+void put_data(Bytes& out, EventKind kind, std::uint64_t delta_ms, BytesView data);
+void put_resize(Bytes& out, std::uint64_t delta_ms, std::uint16_t columns, std::uint16_t rows);
+void put_end(Bytes& out, std::uint64_t delta_ms, const SessionEnd& end);
+// The next event; `at_ms` is the time of the one before and becomes that of this one. None: malformed.
+std::optional<Event> get_event(Cursor& cursor, std::uint64_t& at_ms);
+
+// A segment of the index: every so often a segment's time and its place in the file.
+struct IndexEntry {
+  std::uint64_t start_ms = 0;
+  std::uint64_t offset = 0;
+};
+
+Bytes compress(BytesView raw);
+// Into exactly raw_bytes; false when the block is malformed or of another size.
+bool decompress(BytesView block, Bytes& raw);
+
+}  // namespace mezite::recording::wire
