@@ -52,6 +52,7 @@ Status apply(Config& config, const ConfigKey& key, const RawValue& value, const 
   if (Status set = key.set(config, value); !set) {
     return fail(ErrorCode::kInvalidArgument, "{}: {}; {}", where, set.error().message, key.accepted);
   }
+  config.written[key.name] = std::hash<std::string>()(join_items(value));
   if (key.honoured.empty()) return {};
   std::string text = join_items(value);
   if (text == default_value(key)) return {};
@@ -160,6 +161,16 @@ Result<Config> load_config(const std::optional<std::filesystem::path>& file, con
     config.proxy.oidc_issuer_url = "https://" + config.proxy.public_addr.text();
   }
   return config;
+}
+
+std::vector<std::string> changed_keys(const Config& before, const Config& after) {
+  std::vector<std::string> changed;
+  for (const ConfigKey& key : config_keys()) {
+    auto a = before.written.find(key.name), b = after.written.find(key.name);
+    bool there = a != before.written.end(), still = b != after.written.end();
+    if (there != still || (there && a->second != b->second)) changed.push_back(key.name);
+  }
+  return changed;
 }
 
 std::vector<std::string> unknown_variables(const std::vector<std::string>& names) {

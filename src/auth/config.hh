@@ -91,6 +91,9 @@ struct Config {
     std::filesystem::path sink_file_path;
   } audit;
 
+  // What each key was set to, hashed: which keys differ between two configurations, without keeping secrets twice.
+  std::map<std::string, std::size_t> written;
+
   std::filesystem::path database_path() const { return data_dir / "mezhub.db"; }
   std::filesystem::path recordings_path() const { return data_dir / "recordings"; }
   std::filesystem::path admin_socket_path() const { return data_dir / "admin.sock"; }
@@ -110,6 +113,9 @@ Result<Config> load_config(const std::optional<std::filesystem::path>& file, con
 
 // Variables that start with MEZITE_ and mean nothing to any of the programs, for a warning: most likely a typing error.
 std::vector<std::string> unknown_variables(const std::vector<std::string>& names);
+
+// The keys whose values differ, for a reload that can't bring all of them into force.
+std::vector<std::string> changed_keys(const Config& before, const Config& after);
 
 // docs/configuration.md.
 std::string config_reference();

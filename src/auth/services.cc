@@ -5,6 +5,7 @@
 
 #include "audit/event.hh"
 #include "auth/record.hh"
+#include "auth/version.hh"
 #include "base/log.hh"
 #include "store/schema.hh"
 
@@ -43,7 +44,7 @@ Services::~Services() { workers.stop(); }
 Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clock,
                                                  const crypto::Argon2Params& argon2) {
   store::OpenOptions options{.path = config.database_path(), .migrations = store::schema()};
-  options.program_version = MEZITE_VERSION;
+  options.program_version = version();
   options.readers = config.database.pool_size;
   MEZ_TRY(auto database, store::Database::open(options));
   MEZ_TRY(pki::SecretBox box, pki::SecretBox::open(*database, config.ca_key_passphrase, argon2));

@@ -1,11 +1,14 @@
 #include "auth/rpc/dispatch.hh"
 
+#include <grpc/grpc_security_constants.h>
 #include <grpcpp/security/auth_context.h>
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <charconv>
 #include <memory>
 
+#include "auth/record.hh"
 #include "auth/rpc/status.hh"
 #include "base/log.hh"
 #include "base/text.hh"
@@ -84,6 +87,8 @@ std::optional<LocalPeers::Peer> LocalPeers::find(std::string_view grpc_peer) con
   return it->second;
 }
 
+bool Call::cancelled() const { return context_.IsCancelled(); }
+
 Result<Caller> Dispatcher::identify(const Credentials& credentials, const Policy& policy) const {
   std::string ip = peer_ip(credentials.peer);
   if (local_ != nullptr) {
@@ -124,6 +129,12 @@ grpc::ServerUnaryReactor* Dispatcher::run(grpc::CallbackServerContext* context, 
     if (std::chrono::system_clock::now() >= deadline || context->IsCancelled()) {
       return ending.end(fail(ErrorCode::kTimeout, "the hub is busy: the call's deadline passed before it ran").error());
     }
+    net::Admission::Pass stranger;
+    if (policy.who == Policy::Who::kAnyone && local_ == nullptr) {
+      Result<net::Admission::Pass> pass = services_.anonymous_calls.admit({peer_ip(credentials.peer), 0});
+      if (!pass) return ending.end(pass.error());
+      stranger = std::move(*pass);
+    }
     Result<Caller> caller = identify(credentials, policy);
     wipe(credentials.bearer);
     if (!caller) return ending.end(caller.error());
@@ -136,7 +147,7 @@ grpc::ServerUnaryReactor* Dispatcher::run(grpc::CallbackServerContext* context, 
     Status done = [&]() -> Status {
       // Libraries below may throw std::bad_alloc and its like; a call that fails must not end the process.
       try {
-        return work(*caller);
+        return work(Call(*caller, *context));
       } catch (const std::exception& e) {
         log::error("a call ended with an exception", {{"method", method}, {"error", e.what()}});
         return fail(ErrorCode::kInternal, "the hub failed inside; see its log");

@@ -51,13 +51,24 @@ class LocalPeers {
   std::map<int, Peer> peers_;
 };
 
+// A call under way, as the work sees it.
+class Call {
+ public:
+  Call(const Caller& who, const grpc::CallbackServerContext& context) : caller(who), context_(context) {}
+  const Caller& caller;
+  bool cancelled() const;  // nobody waits for the answer any more
+
+ private:
+  const grpc::CallbackServerContext& context_;
+};
+
 // Thread-safe. One for the TLS listener (local: null) and one for the local socket, whose callers are administrators by
 // their peer credentials and by nothing else.
 class Dispatcher {
  public:
   explicit Dispatcher(Services& services, const LocalPeers* local = nullptr) : services_(services), local_(local) {}
 
-  using Work = std::move_only_function<Status(const Caller&)>;
+  using Work = std::move_only_function<Status(const Call&)>;
   // Starts the call; method names it in the audit log. The work runs on a worker, once or never, and what it refers to
   // of the call (request, response) lives until it has returned.
   grpc::ServerUnaryReactor* run(grpc::CallbackServerContext* context, std::string_view method, const Policy& policy,

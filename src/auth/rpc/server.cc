@@ -2,16 +2,19 @@
 
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/service_type.h>
 #include <grpcpp/server_posix.h>
 #include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "auth/rpc/admin_service.hh"
-#include "auth/rpc/agent_service.hh"
+#include <mutex>
+
 #include "auth/rpc/dispatch.hh"
+#include "auth/rpc/services_of_grpc.hh"
 #include "auth/rpc/tls_credentials.hh"
+#include "auth/use/hub_certificate.hh"
 #include "base/log.hh"
 #include "net/listener.hh"
 
@@ -53,6 +56,36 @@ Result<LocalPeers::Peer> check_peer(int fd) {
   return LocalPeers::Peer{peer.uid, peer.pid};
 }
 
+Result<TlsMaterial> tls_material(const Services& services) {
+  MEZ_TRY(HubCertificate certificate, issue_hub_certificate(services));
+  TlsMaterial material;
+  material.chain_pem = crypto::to_pem(certificate.identity.chain);
+  MEZ_TRY(material.key_pem, certificate.identity.key.to_pem());
+  material.client_roots_pem = crypto::to_pem(services.authority->trust_bundle().host_x509);
+  material.renew_at = certificate.renew_at;
+  return material;
+}
+
+// The server of the local socket, as long as it takes connections: an accept may be under way on a shard when it stops.
+class Door {
+ public:
+  void open(grpc::Server* server) {
+    std::lock_guard lock(mutex_);
+    server_ = server;
+  }
+  void close() { open(nullptr); }
+  void enter(LocalPeers& peers, LocalPeers::Peer peer, UniqueFd fd) {
+    std::lock_guard lock(mutex_);
+    if (server_ == nullptr) return;
+    peers.put(fd.get(), peer);
+    grpc::AddInsecureChannelFromFd(server_, fd.release());
+  }
+
+ private:
+  std::mutex mutex_;
+  grpc::Server* server_ = nullptr;
+};
+
 }  // namespace
 
 bool is_admin_uid(std::uint32_t uid, std::uint32_t own_uid) { return uid == 0 || uid == own_uid; }
@@ -60,12 +93,17 @@ bool is_admin_uid(std::uint32_t uid, std::uint32_t own_uid) { return uid == 0 ||
 struct Server::State {
   explicit State(Services& services)
       : dispatcher(services),
-        local_dispatcher(services, &local_peers),
+        local_dispatcher(services, &local->peers),
         admin(make_admin_service(services, dispatcher)),
         agent(make_agent_service(services, dispatcher)),
         local_admin(make_admin_service(services, local_dispatcher)) {}
 
-  LocalPeers local_peers;
+  // Shared with accepts that outlive the server on their shards.
+  struct Local {
+    LocalPeers peers;
+    Door door;
+  };
+  std::shared_ptr<Local> local = std::make_shared<Local>();
   Dispatcher dispatcher, local_dispatcher;
   std::unique_ptr<grpc::Service> admin, agent, local_admin;
   std::unique_ptr<grpc::Server> server, local_server;
@@ -80,9 +118,7 @@ std::uint16_t Server::port() const { return static_cast<std::uint16_t>(state_->p
 Result<std::unique_ptr<Server>> Server::start(Services& services, net::Shard& shard, net::ShardPool& shards) {
   auto state = std::make_unique<State>(services);
   const net::HostPort& address = services.config.auth.listen_addr;
-  MEZ_TRY(auto credentials,
-          make_tls_credentials([&services] { return tls_material(services); }, services.clock,
-                               [&services] { return static_cast<std::uint64_t>(services.trust_revision()); }));
+  MEZ_TRY(auto credentials, make_tls_credentials([&services] { return tls_material(services); }, services.clock));
   {
     grpc::ServerBuilder builder;
     bound(builder);
@@ -103,12 +139,11 @@ Result<std::unique_ptr<Server>> Server::start(Services& services, net::Shard& sh
     state->local_server = builder.BuildAndStart();
   }
   if (!state->local_server) return fail(ErrorCode::kInternal, "the admin socket's server did not start");
-  State* raw = state.get();
-  auto accepted = [raw](net::Shard&, UniqueFd fd, net::Address) {
+  state->local->door.open(state->local_server.get());
+  auto accepted = [local = state->local](net::Shard&, UniqueFd fd, net::Address) {
     Result<LocalPeers::Peer> peer = check_peer(fd.get());
     if (!peer) return log::warn("admin socket: connection refused", {{"error", peer.error()}});
-    raw->local_peers.put(fd.get(), *peer);
-    grpc::AddInsecureChannelFromFd(raw->local_server.get(), fd.release());
+    local->door.enter(local->peers, *peer, std::move(fd));
   };
   std::string path = services.config.admin_socket_path().string();
   if (path.size() > 107) {
@@ -126,6 +161,7 @@ Result<std::unique_ptr<Server>> Server::start(Services& services, net::Shard& sh
 
 void Server::stop(std::chrono::milliseconds grace) {
   state_->local_listener.reset();
+  state_->local->door.close();
   auto deadline = std::chrono::system_clock::now() + grace;
   for (auto* server : {&state_->local_server, &state_->server}) {
     if (!*server) continue;

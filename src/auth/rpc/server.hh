@@ -30,6 +30,9 @@ class Server {
   std::unique_ptr<State> state_;
 };
 
+// Whom the local socket serves: root and the hub's own user.
+bool is_admin_uid(std::uint32_t uid, std::uint32_t own_uid);
+
 // Sends gRPC's own log to ours and forbids TLS 1.2; once, before the first gRPC object of the process.
 void prepare_process();
 

@@ -13,10 +13,8 @@ namespace {
 
 class ReloadingCredentials final : public grpc::ServerCredentials {
  public:
-  ReloadingCredentials(TlsMaterialSource source, const Clock& clock, std::function<std::uint64_t()> revision,
-                       TlsMaterial first)
-      : source_(std::move(source)), clock_(clock), revision_(std::move(revision)), material_(std::move(first)) {
-    seen_ = revision_();
+  ReloadingCredentials(TlsMaterialSource source, const Clock& clock, TlsMaterial first)
+      : source_(std::move(source)), clock_(clock), material_(std::move(first)) {
     credentials_ =
         grpc_ssl_server_credentials_create_with_options(grpc_ssl_server_credentials_create_options_using_config_fetcher(
             GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY, &ReloadingCredentials::fetch, this));
@@ -36,8 +34,7 @@ class ReloadingCredentials final : public grpc::ServerCredentials {
 
   grpc_ssl_certificate_config_reload_status fetch(grpc_ssl_server_certificate_config** config) {
     std::lock_guard lock(mutex_);
-    std::uint64_t revision = revision_();
-    bool due = clock_.now() >= material_.renew_at || revision != seen_;
+    bool due = clock_.now() >= material_.renew_at;
     if (given_ && !due) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     if (due) {
       Result<TlsMaterial> renewed = source_();
@@ -46,7 +43,6 @@ class ReloadingCredentials final : public grpc::ServerCredentials {
         return given_ ? GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED : GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
       }
       material_ = std::move(*renewed);
-      seen_ = revision;
     }
     std::string key(material_.key_pem.text());
     grpc_ssl_pem_key_cert_pair pair{key.c_str(), material_.chain_pem.c_str()};
@@ -58,20 +54,17 @@ class ReloadingCredentials final : public grpc::ServerCredentials {
 
   TlsMaterialSource source_;
   const Clock& clock_;
-  std::function<std::uint64_t()> revision_;
   std::mutex mutex_;
   TlsMaterial material_;
-  std::uint64_t seen_ = 0;
   bool given_ = false;
   grpc_server_credentials* credentials_ = nullptr;
 };
 
 }  // namespace
 
-Result<std::shared_ptr<grpc::ServerCredentials>> make_tls_credentials(TlsMaterialSource source, const Clock& clock,
-                                                                      std::function<std::uint64_t()> revision) {
+Result<std::shared_ptr<grpc::ServerCredentials>> make_tls_credentials(TlsMaterialSource source, const Clock& clock) {
   MEZ_TRY(TlsMaterial first, source());
-  return std::make_shared<ReloadingCredentials>(std::move(source), clock, std::move(revision), std::move(first));
+  return std::make_shared<ReloadingCredentials>(std::move(source), clock, std::move(first));
 }
 
 void allow_only_tls13() { ::setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES256-GCM-SHA384", 1); }

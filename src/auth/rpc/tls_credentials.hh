@@ -26,9 +26,8 @@ struct TlsMaterial {
 using TlsMaterialSource = std::function<Result<TlsMaterial>()>;
 
 // TLS 1.3 only; client certificates are verified when one is sent and not required. The initial material is fetched
-// here, so that its failure is an error at start. `revision` is asked at each handshake: a change fetches anew, too.
-Result<std::shared_ptr<grpc::ServerCredentials>> make_tls_credentials(TlsMaterialSource source, const Clock& clock,
-                                                                      std::function<std::uint64_t()> revision);
+// here, so that its failure is an error at start.
+Result<std::shared_ptr<grpc::ServerCredentials>> make_tls_credentials(TlsMaterialSource source, const Clock& clock);
 
 // To be called once, before the first gRPC object of the process exists. gRPC 1.51 has no setting for the least TLS
 // version and always allows 1.2; it reads its cipher list from the environment, though, and TLS 1.3 does not use that

@@ -1,0 +1,113 @@
+// The API of agents: joining with a token, everything else by client certificate.
+#include "auth/rpc/services_of_grpc.hh"
+#include "auth/use/node.hh"
+#include "auth/use/session_data.hh"
+#include "mezite/v1/agent.grpc.pb.h"
+
+namespace mezite::auth::rpc {
+namespace {
+
+void put_trust(const Services& services, v1::TrustBundle& out) {
+  pki::TrustBundle trust = services.authority->trust_bundle();
+  for (const ssh::PublicKey& key : trust.user_cas) out.add_user_ca_keys(key.to_text());
+  for (const ssh::PublicKey& key : trust.host_cas) out.add_host_ca_keys(key.to_text());
+  for (const crypto::X509Certificate& ca : trust.host_x509) out.add_host_ca_x509_pem(ca.to_pem());
+}
+
+void put(const Services& services, NodeCertificates& certificates, v1::CertificateBundle& out) {
+  out.set_ssh_host_certificate(certificates.ssh_host_certificate);
+  out.set_x509_pem(certificates.x509_pem);
+  put_trust(services, *out.mutable_trust());
+}
+
+Status join(Services& services, const Call& call, const v1::JoinRequest& request, v1::JoinResponse& response) {
+  JoinOrder order{.token = request.token(), .node_name = request.node_name(), .hostname = request.hostname()};
+  order.version = request.version();
+  for (const auto& [key, value] : request.labels()) order.labels[key] = value;
+  order.ssh_public_key = request.ssh_public_key();
+  order.tls_public_key_spki = as_bytes(request.tls_public_key_der());
+  MEZ_TRY(JoinedNode node, join_node(services, order, call.caller.client_ip));
+  response.set_node_id(node.node_id);
+  response.set_cluster_name(services.cluster_name());
+  put(services, node.certificates, *response.mutable_certificates());
+  return {};
+}
+
+Status renew(Services& services, const Call& call, const v1::RenewRequest& request, v1::CertificateBundle& response) {
+  MEZ_TRY(NodeCertificates certificates,
+          renew_node(services, call.caller, request.ssh_public_key(), as_bytes(request.tls_public_key_der())));
+  put(services, certificates, response);
+  return {};
+}
+
+Status snapshot(Services& services, const Call&, const v1::GetSnapshotRequest&, v1::Snapshot& response) {
+  MEZ_TRY(DecisionBasis basis, decision_basis(services));
+  response.set_revision(basis.revision);
+  put_trust(services, *response.mutable_trust());
+  for (const std::string& role : basis.roles_json) response.add_roles_json(role);
+  for (const identity::Lock& lock : basis.locks) {
+    v1::SnapshotLock* out = response.add_locks();
+    out->set_kind(lock.kind);
+    out->set_name(lock.name);
+    out->set_message(lock.message);
+    out->set_expires_at_ms(lock.expires_at ? to_unix_millis(*lock.expires_at) : 0);
+  }
+  response.set_recording_mode(std::string(name_of(services.config.recording.mode)));
+  response.set_cluster_name(services.cluster_name());
+  return {};
+}
+
+Status emit(Services& services, const Call& call, const v1::EmitEventsRequest& request,
+            v1::EmitEventsResponse& response) {
+  std::vector<std::string_view> events(request.events_json().begin(), request.events_json().end());
+  MEZ_TRY(std::size_t stored, emit_agent_events(services, call.caller, events));
+  response.set_stored(static_cast<std::int32_t>(stored));
+  return {};
+}
+
+Status put_chunk(Services& services, const Call& call, const v1::PutRecordingChunkRequest& request,
+                 v1::PutRecordingChunkResponse& response) {
+  if (request.offset() < 0) return fail(ErrorCode::kInvalidArgument, "the offset may not be negative");
+  recording::PutRequest put{.session_id = request.session_id(), .offset = static_cast<std::uint64_t>(request.offset())};
+  put.data = as_bytes(request.data());
+  put.last = request.last();
+  put.sha256 = as_bytes(request.sha256());
+  put.header_json = request.header_json();
+  MEZ_TRY(recording::PutReceipt receipt, put_recording_chunk(services, call.caller, put));
+  response.set_size(static_cast<std::int64_t>(receipt.size));
+  response.set_verified(receipt.verified);
+  return {};
+}
+
+class AgentService final : public v1::AgentService::CallbackService {
+ public:
+  AgentService(Services& services, Dispatcher& dispatcher) : services_(services), dispatcher_(dispatcher) {}
+
+#define MEZ_RPC(method, Request, Response, policy, handler)                                          \
+  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context, const v1::Request* request, \
+                                   v1::Response* response) override {                                \
+    return dispatcher_.run(context, #method, policy, [this, request, response](const Call& call) {   \
+      return handler(services_, call, *request, *response);                                          \
+    });                                                                                              \
+  }
+
+  MEZ_RPC(Join, JoinRequest, JoinResponse, Policy::anyone(), join)
+  MEZ_RPC(Renew, RenewRequest, CertificateBundle, Policy::agent(), renew)
+  MEZ_RPC(GetSnapshot, GetSnapshotRequest, Snapshot, Policy::agent(), snapshot)
+  MEZ_RPC(EmitEvents, EmitEventsRequest, EmitEventsResponse, Policy::agent(), emit)
+  MEZ_RPC(PutRecordingChunk, PutRecordingChunkRequest, PutRecordingChunkResponse, Policy::agent(), put_chunk)
+
+#undef MEZ_RPC
+
+ private:
+  Services& services_;
+  Dispatcher& dispatcher_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_agent_service(Services& services, Dispatcher& dispatcher) {
+  return std::make_unique<AgentService>(services, dispatcher);
+}
+
+}  // namespace mezite::auth::rpc

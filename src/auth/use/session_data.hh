@@ -1,0 +1,37 @@
+// What agents bring of their sessions (events, recordings) and what users may see of it.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/caller.hh"
+#include "auth/services.hh"
+
+namespace mezite::auth {
+
+inline constexpr std::size_t kMaxEventsPerCall = 256;
+inline constexpr std::size_t kMaxChunkBytes = std::size_t{1} << 20;
+
+// Durable when it returns; gives how many were new. The agent speaks for itself only: server_id, server_hostname and
+// cluster_name are set to its own, and a type that is not an agent's to tell is kPermissionDenied (with nothing of the
+// call stored).
+Result<std::size_t> emit_agent_events(Services& services, const Caller& agent,
+                                      std::span<const std::string_view> events);
+
+// The recording belongs to the node that began it. session.recording.uploaded when it is whole.
+Result<recording::PutReceipt> put_recording_chunk(Services& services, const Caller& agent,
+                                                  const recording::PutRequest& request);
+
+// Those of the caller; all of them with the right to list recordings. Newest first.
+Result<std::vector<recording::StoredRecording>> list_recordings(Services& services, const Caller& caller,
+                                                                std::string_view user, std::string_view node,
+                                                                std::size_t limit);
+// The caller's own, or with the right to read recordings. One that may not be seen is answered like one that is not
+// there, with the refusal audited.
+Result<recording::ReadChunk> read_recording(Services& services, const Caller& caller, std::string_view session_id,
+                                            std::uint64_t offset, std::size_t max_bytes);
+Status delete_recording(Services& services, const Caller& caller, std::string_view session_id);
+
+}  // namespace mezite::auth

@@ -1,0 +1,144 @@
+#include "cmd/mezhub/hub.hh"
+
+#include <signal.h>
+
+#include <memory>
+
+#include "auth/record.hh"
+#include "auth/rpc/server.hh"
+#include "auth/services.hh"
+#include "auth/version.hh"
+#include "base/log.hh"
+#include "base/notify.hh"
+#include "base/text.hh"
+#include "net/listener.hh"
+#include "net/shard.hh"
+
+namespace mezite::hub {
+namespace {
+
+constexpr std::chrono::hours kSweepEvery{1};
+constexpr std::chrono::seconds kCallGrace{5};
+
+// Before anything is made on disk: a port that is taken is the most common mistake, and must leave nothing behind.
+Status probe_ports(net::Shard& shard, net::ShardPool& shards, const auth::Config& config) {
+  struct Wanted {
+    std::string_view key;
+    const net::HostPort& address;
+  };
+  std::vector<Wanted> wanted = {{"auth.listen_addr", config.auth.listen_addr}};
+  if (config.proxy.enabled) {
+    wanted.push_back({"proxy.listen_addr", config.proxy.listen_addr});
+    wanted.push_back({"proxy.ssh_listen_addr", config.proxy.ssh_listen_addr});
+    wanted.push_back({"proxy.tunnel_listen_addr", config.proxy.tunnel_listen_addr});
+  }
+  for (const Wanted& one : wanted) {
+    auto listener = net::Listener::open(shard, shards, one.address, [](net::Shard&, UniqueFd, net::Address) {});
+    if (!listener) {
+      return fail(ErrorCode::kUnavailable, "{}: {}; stop the program that has it, or set {} to another address",
+                  one.key, listener.error().message, one.key);
+    }
+  }
+  return {};
+}
+
+class Hub {
+ public:
+  Hub(std::optional<std::filesystem::path> file) : file_(std::move(file)) {}
+
+  Status run(auth::Config config) {
+    MEZ_CHECK(shard_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }));
+    MEZ_CHECK(probe_ports(shard_, shards_, config));
+    MEZ_TRY(services_, auth::Services::open(std::move(config)));
+    MEZ_TRY(server_, auth::rpc::Server::start(*services_, shard_, shards_));
+    shards_.start();
+    const auth::Config& settings = services_->config;
+    MEZ_CHECK(note(audit::EventKind::kHubStarted));
+    log::info("mezhub started", {{"version", auth::version()},
+                                 {"cluster", settings.cluster_name},
+                                 {"database", settings.redacted_dsn()},
+                                 {"data_dir", settings.data_dir.string()}});
+    tell_supervisor("READY=1");
+    plan_sweep();
+    shard_.run();
+    return stop();
+  }
+
+ private:
+  void on_signal(int signal) {
+    if (signal == SIGHUP) return reload();
+    log::info(stopping_ ? "stopping at once" : "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
+    tell_supervisor("STOPPING=1");
+    stopping_ = true;
+    shard_.stop();
+  }
+
+  void reload() {
+    Result<auth::Config> fresh = auth::load_config(file_, auth::process_environment());
+    if (!fresh) {
+      return log::error("the configuration was not reloaded; the old one stays in force", {{"error", fresh.error()}});
+    }
+    log::set_level(fresh->log.level);
+    log::set_format(fresh->log.format);
+    std::vector<std::string> waiting;
+    for (std::string& key : auth::changed_keys(services_->config, *fresh)) {
+      if (!key.starts_with("log.")) waiting.push_back(std::move(key));
+    }
+    log::info("configuration reloaded", {{"needs_restart", join(waiting, ", ")}});
+  }
+
+  void plan_sweep() {
+    shard_.after(kSweepEvery, [this] {
+      bool taken = services_->workers.submit([services = services_.get()] {
+        if (Status swept = services->identity->sweep(); !swept) {
+          log::warn("old sessions and tokens could not be cleared away", {{"error", swept.error()}});
+        }
+      });
+      if (!taken) log::warn("the hub is too busy to clear old sessions and tokens away");
+      plan_sweep();
+    });
+  }
+
+  Status stop() {
+    server_->stop(kCallGrace);
+    services_->forget_listeners();
+    shards_.stop();
+    Status noted = note(audit::EventKind::kHubStopped);
+    services_->workers.stop();
+    server_.reset();
+    services_.reset();
+    log::info("mezhub stopped");
+    return noted;
+  }
+
+  Status note(audit::EventKind kind) {
+    audit::Event event = audit::make_event(kind, services_->clock);
+    event.resource_type = "hub";
+    event.resource_name = services_->cluster_name();
+    event.details = audit::Details().add("version", auth::version()).text();
+    return auth::record(*services_, event);
+  }
+
+  static void tell_supervisor(std::string_view state) {
+    if (Status told = notify_supervisor(state); !told) {
+      log::warn("the supervisor could not be told", {{"error", told.error()}});
+    }
+  }
+
+  std::optional<std::filesystem::path> file_;
+  bool stopping_ = false;
+  net::Shard shard_;  // signals, timers, the admin socket; this thread
+  net::ShardPool shards_;
+  std::unique_ptr<auth::Services> services_;
+  std::unique_ptr<auth::rpc::Server> server_;
+};
+
+}  // namespace
+
+Status run(auth::Config config, const std::optional<std::filesystem::path>& file) {
+  MEZ_CHECK(net::Shard::block_signals({SIGTERM, SIGINT, SIGHUP, SIGPIPE}));
+  auth::rpc::prepare_process();
+  return Hub(file).run(std::move(config));
+}
+
+}  // namespace mezite::hub
