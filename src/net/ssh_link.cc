@@ -82,7 +82,7 @@ class SshLink::Body : public std::enable_shared_from_this<Body>, public StreamHa
 
   bool may_read() {
     return !over && !result && !closing && !endpoint->wants_close() &&
-           endpoint->pending_output().size() <= options.high_water && !endpoint->read_space().empty();
+           endpoint->output_size() <= options.high_water && !endpoint->read_space().empty();
   }
 
   void read_socket() {

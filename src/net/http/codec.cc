@@ -20,16 +20,18 @@ ErrorCode code_of(const beast::error_code& error) {
 }
 
 template <class Parser>
-Result<std::size_t> put(Parser& parser, BytesView bytes) {
+Result<std::size_t> put(Parser& parser, BytesView bytes, bool* body_over_limit = nullptr) {
   std::size_t taken = 0;
   while (taken < bytes.size() && !parser.is_done()) {
     beast::error_code error;
     std::size_t n = parser.put(boost::asio::const_buffer(bytes.data() + taken, bytes.size() - taken), error);
     taken += n;
     if (error == beast::http::error::need_more) return taken;
-    if (error)
-      return fail(code_of(error), "{}",
-                  error == beast::http::error::body_limit ? "the body is too large" : error.message());
+    if (error == beast::http::error::body_limit) {
+      if (body_over_limit != nullptr) *body_over_limit = true;
+      return fail(ErrorCode::kResourceExhausted, "the body is too large");
+    }
+    if (error) return fail(code_of(error), "{}", error.message());
     if (n == 0) return taken;
   }
   return taken;
@@ -94,6 +96,7 @@ std::string_view reason(int status) {
 }  // namespace
 
 struct RequestParser::Body {
+  bool body_over_limit = false;
   beast::http::request_parser<beast::http::string_body> parser;
 };
 
@@ -107,12 +110,13 @@ RequestParser::~RequestParser() = default;
 
 Result<std::size_t> RequestParser::feed(BytesView bytes) {
   try {
-    return put(body_->parser, bytes);
+    return put(body_->parser, bytes, &body_->body_over_limit);
   } catch (const std::exception&) {
     return fail(ErrorCode::kProtocol, "a malformed request");
   }
 }
 bool RequestParser::header_done() const { return body_->parser.is_header_done(); }
+bool RequestParser::body_over_limit() const { return body_->body_over_limit; }
 bool RequestParser::done() const { return body_->parser.is_done(); }
 bool RequestParser::keep_alive() const { return body_->parser.is_header_done() && body_->parser.keep_alive(); }
 bool RequestParser::expects_continue() const {

@@ -18,6 +18,7 @@ class RequestParser {
   // over its limit; kProtocol: malformed.
   Result<std::size_t> feed(BytesView bytes);
   bool header_done() const;
+  bool body_over_limit() const;  // after an error
   bool done() const;
   bool expects_continue() const;
   bool keep_alive() const;

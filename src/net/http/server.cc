@@ -135,7 +135,7 @@ class Connection final : public StreamHandler, public std::enable_shared_from_th
 
   void refuse(const Error& why) {
     Response response = Response::error(why);
-    if (why.code == ErrorCode::kResourceExhausted) response.status = parser_->header_done() ? 413 : 431;
+    if (why.code == ErrorCode::kResourceExhausted) response.status = parser_->body_over_limit() ? 413 : 431;
     if (why.code == ErrorCode::kTimeout) response.status = 408;
     add_security_headers(response);
     stream_->write(serialize(response, Persistence::kClose, WithBody::kYes));
