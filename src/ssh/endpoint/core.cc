@@ -58,6 +58,16 @@ void EndpointCore::commit_read(std::size_t size) {
   settle(transport_->commit_read(size));
 }
 
+void EndpointCore::release_input() {
+  if (ended_) return;
+  const auto keep = shared_from_this();
+  {
+    Entry entry(*this);
+    settle(transport_->release_input());
+  }
+  touched();
+}
+
 void EndpointCore::on_stream_end(std::optional<Error> error) {
   if (ended_) return;
   Entry entry(*this);

@@ -56,6 +56,8 @@ class EndpointCore : public PacketSink, public ConnectionOwner, public std::enab
   void end(Error error);
   // Output may be there, or something else for the driver to look at.
   void touched();
+  // What the peer sent while the input was held.
+  void release_input();
 
   Transport& transport() { return *transport_; }
   const Clock& clock() const { return clock_; }

@@ -61,6 +61,7 @@ class ServerEndpoint::Impl final : public EndpointCore, public ServerAuthOwner {
     end(error);
   }
   void on_auth_output() override { touched(); }
+  void on_auth_resume() override { release_input(); }
 
   void on_channel_open(const ChannelOpen& open, ChannelOpenResponder responder) override {
     handler_->on_channel_open(open, std::move(responder));

@@ -14,9 +14,6 @@ constexpr std::size_t kMaxAnswerBytes = 4096;
 constexpr std::size_t kMaxPrompts = 16;
 constexpr unsigned kMaxRounds = 32;
 constexpr std::size_t kMaxSignatureBytes = 4096;
-// What a client may send ahead while its request is being decided: clients wait, so this is generous.
-constexpr std::size_t kMaxHeldMessages = 32;
-constexpr std::size_t kMaxHeldBytes = 256 * 1024;
 // All requests together, whatever they are: a connection cannot be kept busy with them.
 constexpr unsigned kMaxRequests = 256;
 
@@ -42,30 +39,23 @@ void ServerAuth::stop() {
   owner_ = nullptr;
   ticket_ = 0;
   state_ = ServerAuthState::kDone;
-  held_.clear();
 }
 
 Status ServerAuth::on_packet(BytesView payload) {
-  if (state_ != ServerAuthState::kDeciding) return dispatch(payload);
-  held_bytes_ += payload.size();
-  if (held_.size() >= kMaxHeldMessages || held_bytes_ > kMaxHeldBytes) {
-    return fail(ErrorCode::kResourceExhausted, "too many authentication requests at once");
-  }
-  held_.push_back(to_bytes(payload));
-  return {};
-}
-
-Status ServerAuth::dispatch(BytesView payload) {
   if (!is_legal(kServerAuthRules, state_, payload[0])) {
     return fail(ErrorCode::kProtocol, "unexpected message {} during authentication", payload[0]);
   }
   if (state_ == ServerAuthState::kDone) return {};
-  ++dispatching_;
+  dispatching_ = true;
   Status status = payload[0] == static_cast<std::uint8_t>(MessageNumber::kUserauthRequest) ? on_request(payload)
                                                                                            : on_info_response(payload);
-  --dispatching_;
+  dispatching_ = false;
   if (status && fatal_) status = std::unexpected(*fatal_);
   if (!status) state_ = ServerAuthState::kDone;
+  if (is_deciding()) {
+    holding_ = true;
+    transport_.hold_input();
+  }
   return status;
 }
 
@@ -206,7 +196,7 @@ void ServerAuth::challenge(std::uint64_t ticket, const KeyboardInteractiveChalle
   prompts_asked_ = challenge.prompts.size();
   state_ = ServerAuthState::kAwaiting;
   send(encode(message));
-  drain();
+  resume();
 }
 
 void ServerAuth::decide(std::uint64_t ticket, Verdict verdict, const std::vector<AuthMethod>& methods,
@@ -250,7 +240,7 @@ void ServerAuth::decide(std::uint64_t ticket, Verdict verdict, const std::vector
       succeed();
     }
   }
-  drain();
+  resume();
 }
 
 void ServerAuth::pass_step(const Restrictions& restrictions) {
@@ -265,7 +255,6 @@ void ServerAuth::pass_step(const Restrictions& restrictions) {
 void ServerAuth::succeed() {
   identity_.user = *user_;
   state_ = ServerAuthState::kDone;
-  held_.clear();
   send(encode(UserauthSuccess{}));
   transport_.set_phase(Phase::kConnection);
   if (owner_) owner_->on_auth_success(std::move(identity_));
@@ -300,17 +289,15 @@ void ServerAuth::give_up(DisconnectReason reason, std::string_view text) {
   fatal_ = Error{ErrorCode::kUnauthenticated, std::string(text)};
 }
 
-// After an answer that came later: what the client sent meanwhile.
-void ServerAuth::drain() {
-  if (dispatching_ > 0) return;  // dispatch() or the loop below goes on by itself
-  const auto keep = shared_from_this();
-  while (owner_ && !fatal_ && !held_.empty() && state_ != ServerAuthState::kDeciding) {
-    const Bytes payload = std::move(held_.front());
-    held_.pop_front();
-    held_bytes_ -= payload.size();
-    if (auto status = dispatch(payload); !status) fatal_ = std::move(status).error();
+// After an answer that came later than its request.
+void ServerAuth::resume() {
+  if (dispatching_ || !owner_) return;
+  if (fatal_) {
+    state_ = ServerAuthState::kDone;
+    owner_->on_auth_error(*fatal_);
+  } else if (std::exchange(holding_, false)) {
+    owner_->on_auth_resume();
   }
-  if (fatal_ && owner_) owner_->on_auth_error(*fatal_);
 }
 
 bool ServerAuth::offers(AuthMethod method) const { return std::ranges::find(methods_, method) != methods_.end(); }

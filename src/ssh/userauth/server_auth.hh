@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +25,8 @@ class ServerAuthOwner {
   // The connection must end; only for what happens outside of on_packet().
   virtual void on_auth_error(const Error& error) = 0;
   virtual void on_auth_output() = 0;
+  // A decision came later than its request: the transport's input is to be released.
+  virtual void on_auth_resume() = 0;
 };
 
 struct ServerAuthSettings {
@@ -39,7 +40,7 @@ class ServerAuth : public std::enable_shared_from_this<ServerAuth> {
  public:
   ServerAuth(Transport& transport, ServerAuthSettings settings, ServerAuthOwner& owner);
 
-  // A message 50–79. While a decision is awaited it is held back, within bounds. The error ends the connection.
+  // A message 50–79. The error ends the connection. While a decision is awaited the transport holds its input.
   Status on_packet(BytesView payload);
   // A decision is awaited: nothing more should be read from the client.
   bool is_deciding() const { return state_ == ServerAuthState::kDeciding; }
@@ -53,7 +54,6 @@ class ServerAuth : public std::enable_shared_from_this<ServerAuth> {
   void challenge(std::uint64_t ticket, const KeyboardInteractiveChallenge& challenge);
 
  private:
-  Status dispatch(BytesView payload);
   Status on_request(BytesView payload);
   void on_publickey(const UserauthRequest& message, BytesView payload);
   Status on_info_response(BytesView payload);
@@ -64,7 +64,7 @@ class ServerAuth : public std::enable_shared_from_this<ServerAuth> {
   void send_failure(bool partial);
   void count_failure();
   void give_up(DisconnectReason reason, std::string_view text);
-  void drain();
+  void resume();
   bool offers(AuthMethod method) const;
   void send(BytesView payload);
 
@@ -86,9 +86,8 @@ class ServerAuth : public std::enable_shared_from_this<ServerAuth> {
   std::optional<std::string> user_;  // of the first request; another one ends the connection
   PeerIdentity identity_;            // grows with each step that passes
 
-  std::deque<Bytes> held_;
-  std::size_t held_bytes_ = 0;
-  unsigned dispatching_ = 0;
+  bool dispatching_ = false;
+  bool holding_ = false;
   std::optional<Error> fatal_;
 };
 
