@@ -163,8 +163,7 @@ TEST_F(ConfigTest, TheTableIsWhole) {
 }
 
 TEST_F(ConfigTest, TheReferenceIsWhatTheTableSays) {
-  std::filesystem::path docs = std::filesystem::path(__FILE__).parent_path() / "../../docs/configuration.md";
-  Result<Bytes> stored = read_file(docs);
+  Result<Bytes> stored = read_file(std::filesystem::path(MEZITE_SOURCE_DIR) / "docs/configuration.md");
   ASSERT_TRUE(stored) << stored.error().message;
   EXPECT_EQ(as_text(*stored), config_reference()) << "run: build/bin/mezhub --config-reference > docs/configuration.md";
 }
