@@ -339,7 +339,9 @@ void SshTransport::disconnect(DisconnectReason reason, std::string_view text) { 
 
 std::optional<SteadyTime> SshTransport::next_deadline() const {
   if (closed_) return std::nullopt;
-  return key_exchange_running() ? kex_deadline_ : rekey_time_;
+  if (key_exchange_running()) return kex_deadline_;
+  if (phase_ != Phase::kConnection) return std::nullopt;
+  return rekey_time_;
 }
 
 Status SshTransport::on_time() {

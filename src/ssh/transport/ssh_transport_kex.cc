@@ -133,7 +133,8 @@ void SshTransport::start_rekey() {
 }
 
 bool SshTransport::rekey_is_due() const {
-  if (closed_ || key_exchange_running() || session_id_.empty()) return false;
+  // Stock sshd answers a KEXINIT before authentication with UNIMPLEMENTED, and there is little to protect yet.
+  if (closed_ || key_exchange_running() || phase_ != Phase::kConnection) return false;
   const auto& limits = config_->rekey;
   // A key exchange ends with nothing sent under its keys, so limits of 1 still let each one carry a packet.
   return in_.bytes_since_keys() >= limits.bytes || out_.bytes_since_keys() >= limits.bytes ||

@@ -59,6 +59,7 @@ struct HostKeyOffer {
   BytesView blob;              // public key, or certificate when the algorithm ends in -cert-v01@openssh.com
 };
 
+// When a key exchange is begun by this side; in phase kConnection only.
 struct RekeyLimits {
   std::uint64_t bytes = std::uint64_t{1} << 30;  // in either direction since the last key exchange
   std::uint64_t packets = std::uint64_t{1} << 30;
