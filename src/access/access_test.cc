@@ -83,7 +83,7 @@ TEST(RoleDocument, FaultsNameTheirPathAndWhatIsAccepted) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"{options: {max_sesion_ttl: 1h}}", "spec.options.max_sesion_ttl: unknown key; accepted here: max_session_ttl"},
       {"{options: {max_session_ttl: 12}}", "spec.options.max_session_ttl: must be a duration"},
-      {"{options: {max_session_ttl: 1s}}", "spec.options.max_session_ttl: must be a minute"},
+      {"{options: {max_session_ttl: 0s}}", "spec.options.max_session_ttl: must be a second"},
       {"{options: {port_forwarding: \"true\"}}", "spec.options.port_forwarding: must be true or false"},
       {"{options: {port_forwarding: 1}}", "must be true or false"},
       {"{options: {max_sessions: -1}}", "spec.options.max_sessions: must be a whole number"},
@@ -260,6 +260,8 @@ TEST(Decide, SaysWhy) {
   EXPECT_EQ(decide({}, "alice", {}, Node{"n", dev}, "ubuntu").reason, Reason::kNoRoles);
   EXPECT_THAT(ask(dev, "ubuntu").steps, ElementsAre(HasSubstr("'dev': allows"), HasSubstr("'ops': neither"),
                                                     HasSubstr("'guard': gives no nodes")));
+  EXPECT_THAT(ask(restricted, "ubuntu").steps.back(),
+              HasSubstr("'guard': denies the node: deny.node_labels {sensitivity: restricted}"));
   EXPECT_TRUE(can_see(roles, {}, Node{"n", dev}));
   EXPECT_FALSE(can_see(roles, {}, Node{"n", restricted}));
   // Terminal escapes in names stay harmless in what an admin reads.

@@ -76,24 +76,33 @@ std::set<std::string> candidate_logins(std::span<const Role> roles, const Traits
   return candidates;
 }
 
-std::string step_of(const Role& role, const Verdict& verdict) {
-  std::string_view says;
-  if (verdict.denies_node) {
-    says = "denies the node (deny.node_labels match)";
-  } else if (verdict.denies_login) {
-    says = "denies the login (deny.logins)";
-  } else if (verdict.allows_node && verdict.allows_login) {
-    says = "allows: its node_labels match and its logins hold the login";
-  } else if (verdict.allows_node) {
-    says = "matches the node, but its logins don't hold the login";
-  } else if (role.allow.node_labels.empty()) {
-    says = "gives no nodes (allow.node_labels is empty)";
-  } else if (verdict.allows_login) {
-    says = "has the login, but its node_labels don't match the node";
-  } else {
-    says = "neither matches the node nor has the login";
+// "{env: dev|staging, *: *}", for people.
+std::string shown(const LabelSelector& selector) {
+  std::vector<std::string> keys;
+  for (const auto& [key, values] : selector.entries()) {
+    keys.push_back(fmt::format("{}: {}", printable(key), printable(join(values, "|"))));
   }
-  return fmt::format("role '{}': {}", printable(role.name), says);
+  return fmt::format("{{{}}}", join(keys, ", "));
+}
+
+std::string step_of(const Role& role, const Verdict& verdict) {
+  const auto says = [&]() -> std::string {
+    if (verdict.denies_node) {
+      return fmt::format("denies the node: deny.node_labels {} match it", shown(role.deny.node_labels));
+    }
+    if (verdict.denies_login) return "denies the login: deny.logins hold it";
+    const std::string labels = shown(role.allow.node_labels);
+    if (verdict.allows_node && verdict.allows_login) {
+      return fmt::format("allows: allow.node_labels {} match the node, and allow.logins hold the login", labels);
+    }
+    if (verdict.allows_node)
+      return fmt::format("matches the node by {}, but allow.logins don't hold the login", labels);
+    if (role.allow.node_labels.empty()) return "gives no nodes: allow.node_labels is empty";
+    if (verdict.allows_login)
+      return fmt::format("has the login, but allow.node_labels {} don't match the node", labels);
+    return fmt::format("neither matches the node (allow.node_labels {}) nor has the login", labels);
+  };
+  return fmt::format("role '{}': {}", printable(role.name), says());
 }
 
 std::string summary_of(const Ruling& ruling, std::string_view user, const Node& node, std::string_view login,

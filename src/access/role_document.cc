@@ -226,7 +226,7 @@ Status read_options(const At& at, RoleOptions& options) {
   return for_each_key(at, kKeys, [&](std::string_view key, const At& child) -> Status {
     if (key == "max_session_ttl") {
       MEZ_TRY(options.max_session_ttl, duration_of(child));
-      if (*options.max_session_ttl < std::chrono::minutes(1)) return child.fault("must be a minute at least");
+      if (*options.max_session_ttl < std::chrono::seconds(1)) return child.fault("must be a second at least");
     } else if (key == "client_idle_timeout") {
       MEZ_TRY(options.client_idle_timeout, duration_of(child));
     } else if (key == "max_sessions") {

@@ -76,7 +76,7 @@ TEST(Recorder, WritesAQuietSessionWithinASecondOrSo) {
   const Header header = some_header();
   auto session = recorder.open(header, {}).value();
   session->write(EventKind::kOutput, as_bytes("$ "));
-  const auto live = folder / "spool" / (header.session_id + ".mezrec.live");
+  const auto live = folder / "spool" / (header.session_id + ".live.mezrec");
   const auto deadline = std::chrono::steady_clock::now() + 30s;
   std::string text;
   while (text.empty() && std::chrono::steady_clock::now() < deadline) {
@@ -222,12 +222,12 @@ TEST(Spool, AnAgentThatIsKilledLeavesItsSessionsToBeUploaded) {
   ::kill(child, SIGKILL);
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
-  const auto live = folder / "spool" / (header.session_id + ".mezrec.live");
+  const auto live = folder / "spool" / (header.session_id + ".live.mezrec");
   const auto whole = std::filesystem::file_size(live);
   std::filesystem::resize_file(live, whole + 17);  // a torn tail of zeros
   // One that is no recording at all must not stop the others.
   const std::string broken = new_uuid();
-  ASSERT_TRUE(write_file(folder / "spool" / (broken + ".mezrec.live"), as_bytes("MEZREC1\nnonsense")));
+  ASSERT_TRUE(write_file(folder / "spool" / (broken + ".live.mezrec"), as_bytes("MEZREC1\nnonsense")));
   ASSERT_TRUE(write_file(folder / "spool" / "../spool/notes.mezrec", as_bytes("a stranger")));
   const Spool spool = Spool::open(folder / "spool").value();
   EXPECT_THAT(spool.recovered().cut, ElementsAre(header.session_id));

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kLiveSuffix = ".mezrec.live";
+constexpr std::string_view kLiveSuffix = ".live.mezrec";
 
 // The session id of "<id><suffix>"; empty for any other name.
 std::string id_of(const fs::path& path, std::string_view suffix) {

@@ -1,6 +1,6 @@
 // $MEZITE_DATA_DIR/spool: recordings being written, and those that wait for their upload.
 //
-//   spool/<id>.mezrec.live   a session that runs (or ran when the process died)
+//   spool/<id>.live.mezrec   a session that runs (or ran when the process died)
 //   spool/<id>.mezrec        finished, to be uploaded
 //   spool/aside/<id>.mezrec  can't be uploaded; for a person to look at
 #pragma once
