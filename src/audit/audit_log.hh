@@ -36,6 +36,7 @@ struct VerifyReport {
   bool ok = true;
   bool keyed = false;                   // there is a key: the chain shows intent too
   std::int64_t verified = 0;            // events that are good, from the first on
+  std::int64_t unkeyed = 0;             // of these, those that were written while no key was set
   std::int64_t first_bad_sequence = 0;  // 0 when ok
   std::string first_bad_id;             // "" when the bad one is not there
   std::string problem;                  // one sentence
@@ -60,7 +61,8 @@ class AuditLog {
   AuditLog& operator=(const AuditLog&) = delete;
 
   // Durable when it returns; all of them or none. Calls that come at the same time share one transaction. An event
-  // whose id is stored already counts as done and is not stored again. Gives how many are new. Blocks: use a worker.
+  // whose id is stored already counts as done and is not stored again. Gives how many are new. Blocks: use a worker,
+  // and never call it inside a Transaction.
   Result<std::size_t> append(std::span<const Event> events);
   Status append(const Event& event);
 

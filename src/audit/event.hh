@@ -47,6 +47,13 @@ Event make_event(EventKind kind, const Clock& clock = system_clock());
 // {"text": "…"}. An event that would be over kMaxEventJsonBytes has its details and long texts cut, and says so.
 std::string to_canonical_json(const Event& event);
 
+// The same, with the event as its JSON tells it: repaired, cut, the time in whole milliseconds.
+struct CanonicalEvent {
+  Event event;
+  std::string json;
+};
+CanonicalEvent canonicalize(Event event);
+
 // Hostile input: bounded in size and depth, only the keys above (those of the stored form are ignored), id a UUID, type
 // and code a pair of the catalogue, each value of its type. kInvalidArgument names the key.
 Result<Event> event_from_json(std::string_view json);

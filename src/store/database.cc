@@ -115,6 +115,11 @@ Result<std::unique_ptr<Database>> Database::open(const OpenOptions& options) {
 const std::filesystem::path& Database::path() const { return state_->path; }
 int Database::schema_version() const { return state_->schema_version; }
 
+bool Database::is_writing() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->writing && state_->writer == std::this_thread::get_id();
+}
+
 Result<Transaction> Database::begin() {
   {
     std::unique_lock lock(state_->mutex);

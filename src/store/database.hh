@@ -77,6 +77,9 @@ class Database {
   // Waits for snapshots and the writer; kUnavailable when one does not end.
   Status scrub();
 
+  // Whether the calling thread has a transaction.
+  bool is_writing() const;
+
   const std::filesystem::path& path() const;
   int schema_version() const;
 

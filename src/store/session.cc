@@ -8,7 +8,7 @@ namespace mezite::store {
 
 namespace {
 
-Status bind(Connection& connection, PreparedStatement& statement, std::initializer_list<Parameter> parameters) {
+Status bind(Connection& connection, PreparedStatement& statement, std::span<const Parameter> parameters) {
   sqlite3_stmt* handle = statement.handle;
   if (sqlite3_bind_parameter_count(handle) != static_cast<int>(parameters.size())) {
     return fail(ErrorCode::kInternal, "database: {} values for a statement that takes {}", parameters.size(),
@@ -104,13 +104,17 @@ std::optional<SystemTime> Rows::optional_time(int column) const {
 Result<std::int64_t> Session::execute(std::string_view sql, std::initializer_list<Parameter> parameters) {
   MEZ_TRY(PreparedStatement * statement, connection_->prepare(sql));
   Rows rows(connection_, statement);  // gives the statement back
-  MEZ_CHECK(bind(*connection_, *statement, parameters));
+  MEZ_CHECK(bind(*connection_, *statement, {parameters.begin(), parameters.size()}));
   MEZ_TRY(bool row, rows.next());
   if (row) return fail(ErrorCode::kInternal, "database: a statement that should give no rows gave one");
   return sqlite3_changes64(connection_->handle());
 }
 
 Result<Rows> Session::query(std::string_view sql, std::initializer_list<Parameter> parameters) {
+  return query(sql, std::span(parameters.begin(), parameters.size()));
+}
+
+Result<Rows> Session::query(std::string_view sql, std::span<const Parameter> parameters) {
   MEZ_TRY(PreparedStatement * statement, connection_->prepare(sql));
   Rows rows(connection_, statement);
   MEZ_CHECK(bind(*connection_, *statement, parameters));

@@ -3,6 +3,7 @@
 
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -60,6 +61,9 @@ class Session {
   Result<std::int64_t> execute(std::string_view sql, std::initializer_list<Parameter> parameters = {});
 
   Result<Rows> query(std::string_view sql, std::initializer_list<Parameter> parameters = {});
+
+  // The same with values whose number is known at run time only.
+  Result<Rows> query(std::string_view sql, std::span<const Parameter> parameters);
 
   // As query(), gone to the first row already; kNotFound when there is none.
   Result<Rows> query_row(std::string_view sql, std::initializer_list<Parameter> parameters = {});
