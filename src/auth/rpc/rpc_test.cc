@@ -367,7 +367,7 @@ TEST(AdminSocketPeer, OnlyRootAndTheHubsOwnUser) {
 TEST_F(RpcTest, OversizedRequestsAreRefused) {
   auto stub = v1::AdminService::NewStub(channel());
   v1::LoginRequest request;
-  request.set_username(std::string(3 << 20, 'a'));
+  request.set_username(std::string(18 << 20, 'a'));
   v1::LoginResponse response;
   grpc::ClientContext context;
   prepare(context);

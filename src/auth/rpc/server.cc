@@ -21,8 +21,8 @@
 namespace mezite::auth::rpc {
 namespace {
 
-// A recording chunk is at most 1 MiB, a batch of events less; nothing else comes near.
-constexpr int kMaxRequestBytes = 2 << 20;
+// 256 events of 64 KiB at most come in one call, a recording chunk is 1 MiB; nothing else comes near.
+constexpr int kMaxRequestBytes = 17 << 20;
 constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr int kMaxStreamsPerConnection = 64;
 constexpr std::size_t kMemoryQuotaBytes = std::size_t{256} << 20;
