@@ -6,7 +6,7 @@
 #include "ssh/connection/states.hh"
 #include "ssh/connection/testing.hh"
 
-namespace mezite::ssh::testing {
+namespace mezite::ssh::connection_testing {
 namespace {
 
 using Connection = ConnectionTest;
@@ -635,4 +635,4 @@ TEST(ChannelStates, EveryPairThatIsNotListedIsIllegal) {
 }
 
 }  // namespace
-}  // namespace mezite::ssh::testing
+}  // namespace mezite::ssh::connection_testing

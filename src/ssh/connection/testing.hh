@@ -11,7 +11,7 @@
 #include "ssh/connection/connection.hh"
 #include "ssh/wire/messages.hh"
 
-namespace mezite::ssh::testing {
+namespace mezite::ssh::connection_testing {
 
 class FakeTransport final : public Transport {
  public:
@@ -152,4 +152,4 @@ struct ConnectionTest : ::testing::Test, ConnectionOwner {
   bool hold_opens = false;
 };
 
-}  // namespace mezite::ssh::testing
+}  // namespace mezite::ssh::connection_testing

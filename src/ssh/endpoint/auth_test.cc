@@ -4,7 +4,7 @@
 #include "ssh/endpoint/testing.hh"
 #include "ssh/userauth/states.hh"
 
-namespace mezite::ssh::testing {
+namespace mezite::ssh::endpoint_testing {
 namespace {
 
 TEST(Auth, PublicKeyBindsTheKeyThatSigned) {
@@ -273,4 +273,4 @@ TEST(Auth, TablesListNoServerMessageForServers) {
 }
 
 }  // namespace
-}  // namespace mezite::ssh::testing
+}  // namespace mezite::ssh::endpoint_testing

@@ -3,7 +3,7 @@
 
 #include "ssh/endpoint/testing.hh"
 
-namespace mezite::ssh::testing {
+namespace mezite::ssh::endpoint_testing {
 namespace {
 
 void expect_ended(RawClientTest& test) {
@@ -398,4 +398,4 @@ TEST(HostileServer, PartialSuccessWithoutEnd) {
 }
 
 }  // namespace
-}  // namespace mezite::ssh::testing
+}  // namespace mezite::ssh::endpoint_testing

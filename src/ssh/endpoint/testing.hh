@@ -18,7 +18,7 @@
 #include "ssh/keys/private_key.hh"
 #include "ssh/wire/messages.hh"
 
-namespace mezite::ssh::testing {
+namespace mezite::ssh::endpoint_testing {
 
 inline std::shared_ptr<const Signer> new_key(KeyType type = KeyType::kEd25519) {
   auto key = PrivateKey::generate(type, 2048);
@@ -360,4 +360,4 @@ struct RawClientTest {
   RawPeer peer;
 };
 
-}  // namespace mezite::ssh::testing
+}  // namespace mezite::ssh::endpoint_testing

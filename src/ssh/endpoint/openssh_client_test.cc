@@ -1,0 +1,253 @@
+// Our server against the stock `ssh`.
+#include <gtest/gtest.h>
+
+#include <sys/stat.h>
+
+#include "base/file.hh"
+#include "base/text.hh"
+#include "ssh/endpoint/interop.hh"
+#include "ssh/endpoint/testing.hh"
+#include "ssh/keys/certificate_check.hh"
+#include "ssh/keys/known_hosts.hh"
+
+namespace mezite::ssh::endpoint_testing {
+namespace {
+
+struct EndpointWithSsh : ::testing::Test {
+  EndpointWithSsh() {
+    const auto key = PrivateKey::generate(KeyType::kEd25519);
+    EXPECT_TRUE(write_file(dir / "id", key->to_openssh_pem()->view()));
+    user_key = key->public_key();
+    config->transport.host_keys = {{host_key, {}}};
+  }
+  void serve() {
+    server = std::make_unique<TestServer>(config);
+    const std::string line = known_hosts_line("[127.0.0.1]:" + std::to_string(server->port()), host_key->public_key());
+    ASSERT_TRUE(write_file(dir / "known_hosts", as_bytes(line)));
+  }
+  // The command line up to the host.
+  std::string ssh(const std::string& options = "") const {
+    return "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o "
+           "UserKnownHostsFile=" +
+           (dir / "known_hosts").string() + " -o GlobalKnownHostsFile=/dev/null -i " + (dir / "id").string() + " -p " +
+           std::to_string(server->port()) + " " + options + " alice@127.0.0.1 ";
+  }
+
+  TempDir dir;
+  std::optional<PublicKey> user_key;
+  std::shared_ptr<const Signer> host_key = new_key();
+  std::shared_ptr<ServerConfig> config = std::make_shared<ServerConfig>();
+  std::unique_ptr<TestServer> server;
+};
+
+TEST_F(EndpointWithSsh, ExecOutputStderrAndExitCodes) {
+  serve();
+  EXPECT_EQ(run(ssh() + "echo hello").out, "hello\n");
+  EXPECT_EQ(run(ssh() + "err oops").out, "oops\n");
+  for (int code : {0, 1, 42, 255}) EXPECT_EQ(run(ssh() + "exit " + std::to_string(code)).status, code);
+  EXPECT_EQ(run(ssh() + "kill KILL").status, 255);
+}
+
+TEST_F(EndpointWithSsh, HundredMebibytesOfStdinIntact) {
+  serve();
+  const std::string file = (dir / "data").string();
+  ASSERT_EQ(run("head -c 104857600 /dev/urandom > " + file).status, 0);
+  const std::string expected = run("sha256sum < " + file).out.substr(0, 64);
+  EXPECT_EQ(run(ssh() + "sha256 < " + file).out, expected + "\n");
+  EXPECT_EQ(run(ssh() + "cat < " + file + " | sha256sum").out.substr(0, 64), expected);
+}
+
+TEST_F(EndpointWithSsh, ManyKeyExchangesInTheMiddleOfData) {
+  config->transport.rekey.bytes = 3 << 20;  // ours as well, so that both ends begin some
+  serve();
+  const std::string file = (dir / "data").string();
+  ASSERT_EQ(run("head -c 52428800 /dev/urandom > " + file).status, 0);
+  const std::string expected = run("sha256sum < " + file).out.substr(0, 64);
+  const auto outcome =
+      run(ssh("-v -o RekeyLimit=1M") + "cat < " + file + " 2>" + (dir / "log").string() + " | sha256sum");
+  EXPECT_EQ(outcome.out.substr(0, 64), expected);
+  const auto count = run("grep -c \"SSH2_MSG_NEWKEYS received\" " + (dir / "log").string());
+  EXPECT_GT(std::stoi(count.out), 20);
+}
+
+TEST_F(EndpointWithSsh, EveryCipher) {
+  serve();
+  for (const char* cipher : {"aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com",
+                             "aes128-ctr", "aes192-ctr", "aes256-ctr"}) {
+    const auto outcome = run(ssh(std::string("-c ") + cipher) + "send 1000000 | wc -c");
+    EXPECT_EQ(std::string(trim(outcome.out)), "1000000") << cipher << outcome.out;
+  }
+  for (const char* mac : {"hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com"}) {
+    const auto outcome = run(ssh(std::string("-c aes128-ctr -m ") + mac) + "send 1000000 | wc -c");
+    EXPECT_EQ(std::string(trim(outcome.out)), "1000000") << mac << outcome.out;
+  }
+}
+
+TEST_F(EndpointWithSsh, JumpOptionW) {
+  serve();
+  EXPECT_EQ(run("printf ping | " + ssh("-W node:22")).out, "ping");
+  const std::string file = (dir / "data").string();
+  ASSERT_EQ(run("head -c 20000000 /dev/urandom > " + file).status, 0);
+  EXPECT_EQ(run(ssh("-W node:22") + "< " + file + " | cmp - " + file).status, 0);
+}
+
+TEST_F(EndpointWithSsh, TerminalAndEnvironment) {
+  serve();
+  const auto outcome = run("TERM=xterm-256color " + ssh("-tt") + "pty");
+  EXPECT_NE(outcome.out.find("xterm-256color "), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find(" modes"), std::string::npos);
+  EXPECT_EQ(run(ssh("-o SetEnv=MEZITE=1") + "env").out, "MEZITE=1\n");
+  EXPECT_NE(run(ssh("-T") + "< /dev/null").out.find("shell\n"), std::string::npos);
+}
+
+TEST_F(EndpointWithSsh, RemoteForwardIsAnswered) {
+  serve();
+  EXPECT_NE(run(ssh("-R 0:localhost:1") + "echo hi").out.find("Allocated port 4711"), std::string::npos);
+}
+
+TEST_F(EndpointWithSsh, KeepalivesOfTheServerAreAnswered) {
+  config->keepalive = {.interval = std::chrono::milliseconds(100), .max_unanswered = 2};
+  serve();
+  EXPECT_EQ(run("(sleep 1; echo done) | " + ssh() + "cat").out, "done\n");
+}
+
+TEST_F(EndpointWithSsh, UserCertificateOfSshKeygen) {
+  const auto ca = PrivateKey::generate(KeyType::kEd25519);
+  ASSERT_TRUE(write_file(dir / "ca", ca->to_openssh_pem()->view()));
+  const PublicKey ca_key = ca->public_key();
+  serve();
+  server->when_auth = [ca_key](const AuthRequest& request, AuthResponder responder) {
+    if (!request.certificate) return responder.reject();
+    const std::vector<PublicKey> cas{ca_key};
+    CertificateCheck check;
+    check.trusted_cas = cas;
+    check.now = system_clock().now();
+    check.principal = request.user;
+    if (!verify_certificate(*request.certificate, check)) return responder.reject();
+    responder.accept();
+  };
+  EXPECT_EQ(run(ssh() + "echo hi").status, 255);
+  ASSERT_TRUE(write_file(dir / "id.pub", as_bytes(user_key->to_text() + "\n")));
+  ASSERT_EQ(
+      run("ssh-keygen -q -s " + (dir / "ca").string() + " -I test -n alice -V +1h " + (dir / "id.pub").string()).status,
+      0);
+  EXPECT_EQ(run(ssh() + "echo hi").out, "hi\n");
+  ASSERT_EQ(
+      run("ssh-keygen -q -s " + (dir / "ca").string() + " -I test -n bob -V +1h " + (dir / "id.pub").string()).status,
+      0);
+  EXPECT_EQ(run(ssh() + "echo hi").status, 255);
+}
+
+TEST_F(EndpointWithSsh, UserKeysOfEachType) {
+  serve();
+  std::vector<std::string> seen;
+  std::mutex mutex;
+  server->when_auth = [&](const AuthRequest& request, AuthResponder responder) {
+    if (request.proof == KeyProof::kProven) {
+      const std::lock_guard lock(mutex);
+      seen.push_back(request.algorithm);
+    }
+    responder.accept();
+  };
+  for (const char* type : {"ecdsa -b 256", "rsa -b 2048"}) {
+    std::filesystem::remove(dir / "id");
+    ASSERT_EQ(run(std::string("ssh-keygen -q -N \"\" -t ") + type + " -f " + (dir / "id").string()).status, 0);
+    EXPECT_EQ(run(ssh() + "echo hi").out, "hi\n");
+  }
+  EXPECT_EQ(run(ssh("-o PubkeyAcceptedAlgorithms=rsa-sha2-256") + "echo hi").out, "hi\n");
+  EXPECT_EQ(run(ssh("-o PubkeyAcceptedAlgorithms=ssh-rsa") + "echo hi").status, 255);
+  EXPECT_EQ(seen, (std::vector<std::string>{"ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"}));
+}
+
+TEST_F(EndpointWithSsh, HostCertificate) {
+  const auto ca = new_key();
+  auto certificate = sign_certificate({.public_key = host_key->public_key(),
+                                       .type = CertificateType::kHost,
+                                       .key_id = "node",
+                                       .principals = {"127.0.0.1"},
+                                       .valid_after = system_clock().now() - std::chrono::minutes(1),
+                                       .valid_before = system_clock().now() + std::chrono::hours(1)},
+                                      *ca);
+  ASSERT_TRUE(certificate);
+  config->transport.host_keys = {{host_key, certificate->wire()}};
+  serve();
+  ASSERT_TRUE(write_file(dir / "known_hosts", as_bytes(known_hosts_ca_line("*", ca->public_key()))));
+  EXPECT_EQ(run(ssh() + "echo hi").out, "hi\n");
+}
+
+// Partial success, and a second factor asked of a stock client.
+TEST_F(EndpointWithSsh, KeyThenKeyboardInteractive) {
+  config->banner = "Welcome to the cluster.\n";
+  serve();
+  server->when_auth = [](const AuthRequest& request, AuthResponder responder) {
+    if (request.method == AuthMethod::kPublicKey) return responder.partial({AuthMethod::kKeyboardInteractive});
+    if (request.round == 0) return responder.challenge({"", "", {{"Code: ", false}}});
+    if (request.answers[0].text() == "123456") return responder.accept();
+    responder.reject();
+  };
+  const std::string askpass = (dir / "askpass").string();
+  ASSERT_TRUE(write_file(askpass, as_bytes("#!/bin/sh\necho $CODE\n"), 0700));
+  const std::string environment = "SSH_ASKPASS_REQUIRE=force SSH_ASKPASS=" + askpass + " ";
+  // Its first -o wins: BatchMode has to go for this one.
+  std::string command = ssh();
+  command.erase(command.find("-o BatchMode=yes "), 17);
+  const auto outcome = run("CODE=123456 " + environment + command + "echo hi");
+  EXPECT_EQ(outcome.status, 0) << outcome.out;
+  EXPECT_NE(outcome.out.find("Welcome to the cluster."), std::string::npos);
+  EXPECT_NE(outcome.out.find("hi\n"), std::string::npos);
+  EXPECT_EQ(run("CODE=1 " + environment + command + "echo hi").status, 255);
+}
+
+TEST_F(EndpointWithSsh, RefusedKeySaysPermissionDenied) {
+  serve();
+  server->when_auth = [](const AuthRequest&, AuthResponder responder) { responder.reject(); };
+  const auto outcome = run(ssh() + "echo hi");
+  EXPECT_EQ(outcome.status, 255);
+  EXPECT_NE(outcome.out.find("Permission denied (publickey)"), std::string::npos) << outcome.out;
+}
+
+TEST_F(EndpointWithSsh, SeveralSessionsOnOneConnection) {
+  serve();
+  const std::string control = "-S " + (dir / "control").string();
+  ASSERT_EQ(run(ssh(control + " -M -N -f") + "> /dev/null 2>&1").status, 0);
+  EXPECT_EQ(run(ssh(control) + "echo one").out, "one\n");
+  EXPECT_EQ(run(ssh(control) + "exit 3").status, 3);
+  const std::string one = ssh(control) + "send 5000000 | wc -c & ";
+  EXPECT_EQ(run(one + one + one + "wait").out, "5000000\n5000000\n5000000\n");
+  EXPECT_EQ(server->connections, 1u);
+  run(ssh(control + " -O exit"));
+}
+
+TEST_F(EndpointWithSsh, ParamikoAsASecondOpinion) {
+  if (run("/usr/bin/python3 -c \"import paramiko\"").status != 0) GTEST_SKIP() << "python3-paramiko is not installed";
+  serve();
+  const std::string script = fmt::format(R"(
+import hashlib, os, paramiko
+c = paramiko.SSHClient()
+c.load_host_keys("{0}/known_hosts")
+c.connect("127.0.0.1", {1}, "alice", key_filename="{0}/id", allow_agent=False, look_for_keys=False)
+i, o, e = c.exec_command("echo hello")
+assert o.read() == b"hello\n"
+assert o.channel.recv_exit_status() == 0
+i, o, e = c.exec_command("exit 9")
+assert o.channel.recv_exit_status() == 9
+data = os.urandom(8000000)
+i, o, e = c.exec_command("sha256")
+i.write(data)
+i.channel.shutdown_write()
+assert o.read().decode().strip() == hashlib.sha256(data).hexdigest()
+c.get_transport().renegotiate_keys()
+f = c.get_transport().open_channel("direct-tcpip", ("node", 22), ("127.0.0.1", 1))
+f.sendall(b"ping")
+assert f.recv(4) == b"ping"
+c.close()
+print("fine")
+)",
+                                         dir.path().string(), server->port());
+  ASSERT_TRUE(write_file(dir / "peer.py", as_bytes(script)));
+  const auto outcome = run("/usr/bin/python3 -W ignore " + (dir / "peer.py").string());
+  EXPECT_EQ(outcome.out, "fine\n");
+}
+
+}  // namespace
+}  // namespace mezite::ssh::endpoint_testing
