@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +18,13 @@ namespace {
 
 constexpr int kReportFd = 3;
 constexpr int kScratchFd = 16;  // descriptors are moved above this before 0 to 3 are filled
+
+struct KeptLimit {
+  __rlimit_resource resource;
+  rlimit value;
+  bool kept;
+};
+KeptLimit kept_limits[] = {{RLIMIT_NOFILE, {}, false}, {RLIMIT_CORE, {}, false}};
 
 [[noreturn]] void give_up(int report_fd, SpawnStage stage, int error) {
   SpawnReport report{stage, error};
@@ -41,6 +49,16 @@ ChildImage::ChildImage(const SpawnRequest& request) : request_(request), root_(:
   for (const std::string& variable : request.environment) envp_.push_back(text_of(variable));
   argv_.push_back(nullptr);
   envp_.push_back(nullptr);
+}
+
+void keep_limits_for_sessions() {
+  for (KeptLimit& limit : kept_limits) limit.kept = ::getrlimit(limit.resource, &limit.value) == 0;
+}
+
+void restore_limits() {
+  for (const KeptLimit& limit : kept_limits) {
+    if (limit.kept) ::setrlimit(limit.resource, &limit.value);
+  }
 }
 
 void reset_signals() {
@@ -72,6 +90,7 @@ void ChildImage::become(int report_fd) const {
     give_up(report, SpawnStage::kTerminal, errno);
   }
   ::umask(022);
+  restore_limits();
 
   const LoginUser& user = request_.user;
   if (root_) {

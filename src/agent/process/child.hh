@@ -45,6 +45,9 @@ class ChildImage {
   bool root_ = false;
 };
 
+// In any forked child: the limits of keep_limits_for_sessions().
+void restore_limits();
+
 // In any forked child: default action for every signal, none blocked.
 void reset_signals();
 

@@ -280,6 +280,7 @@ Result<Spawned> spawn_with_pam(const SpawnRequest& request) {
     }
     ::close_range(5, ~0u, 0);
     ::setsid();
+    restore_limits();
     reset_signals();
     ::execve("/proc/self/exe", const_cast<char**>(argv), const_cast<char**>(envp));
     ::_exit(127);

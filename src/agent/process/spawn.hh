@@ -43,6 +43,9 @@ struct Spawned {
 // Between fork and exec nothing but async-signal-safe calls run (POSIX fork(), threads), on data made before.
 Result<Spawned> spawn(const SpawnRequest& request);
 
+// For main(), before it raises the limits of its own process: sessions get those of now (files, core size).
+void keep_limits_for_sessions();
+
 // For main(): runs the PAM helper that spawn() starts this very program as, and exits. Does nothing for other command
 // lines.
 void run_session_helper(int argc, char** argv);

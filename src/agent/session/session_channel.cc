@@ -279,6 +279,7 @@ void SessionChannel::on_started(std::shared_ptr<Start> job, ssh::RequestResponde
                                         [self = shared_from_this()](int wait_status) { self->on_exit(wait_status); });
   if (!watched) log::error("watching the program of a session", {{"session", session_id_}, {"error", watched.error()}});
   if (channel_closed_ || !end_reason_.empty()) {
+    out_ended_ = err_ended_ = true;
     hang_up();
     channel_.close();
     return;
@@ -446,8 +447,10 @@ void SessionChannel::on_recording_failed(const Error& error) {
 
 void SessionChannel::on_exit(int wait_status) {
   wait_status_ = wait_status;
-  shard_.cancel(kill_timer_);
-  if (channel_closed_) return tell_end();
+  if (channel_closed_) {
+    shard_.cancel(kill_timer_);
+    return tell_end();
+  }
   finish_if_done();
 }
 
@@ -469,6 +472,7 @@ void SessionChannel::finish(std::string_view reason) {
   } else if (wait_status_) {
     channel_.send_exit_status(static_cast<std::uint32_t>(WEXITSTATUS(*wait_status_)));
   }
+  shard_.cancel(kill_timer_);
   tell_end();
   channel_.close();
 }

@@ -1,0 +1,62 @@
+// The gRPC calls of the agent, blocking: for workers and for threads of their own.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/hub/hub_tls.hh"
+#include "agent/hub/identity.hh"
+#include "agent/session/snapshot.hh"
+#include "net/address.hh"
+#include "recording/uploader.hh"
+
+namespace mezite::agent {
+
+struct JoinOrder {
+  std::string_view token;
+  std::string node_name;
+  std::string hostname;
+  access::Labels labels;
+};
+
+// Joins a hub that pin_hub() has looked at. kUnauthenticated, kPermissionDenied, kInvalidArgument …: the hub refuses,
+// trying again is of no use; kUnavailable and kTimeout: it can't be reached now.
+Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned, const JoinOrder& order,
+                               AgentKeys keys);
+
+// As an agent that has joined. Thread-safe. Errors name host, port and cause.
+class HubApi final : public recording::UploadTarget {
+ public:
+  HubApi(net::HostPort hub, const AgentIdentity& identity);
+  ~HubApi() override;
+
+  // New certificates: calls from now on use them.
+  void set_identity(const AgentIdentity& identity);
+
+  struct Fetched {
+    Snapshot snapshot;
+    Trust trust;
+  };
+  Result<Fetched> get_snapshot();
+  // The certificates that take the place of the identity's own.
+  Result<AgentIdentity> renew(const AgentIdentity& identity);
+  Status emit_events(const std::vector<std::string>& events_json);
+  Result<recording::PutReceipt> put(const recording::PutRequest& request) override;
+
+  // Ends calls that wait, and all that come.
+  void shut_down();
+
+ private:
+  struct Connection;
+  std::shared_ptr<Connection> connection();
+  Error explain(const std::shared_ptr<Connection>& connection, Error error);
+
+  const net::HostPort hub_;
+  std::mutex mutex_;
+  std::shared_ptr<Connection> connection_;
+  bool shut_down_ = false;
+};
+
+}  // namespace mezite::agent

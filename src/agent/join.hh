@@ -1,0 +1,22 @@
+// Joining a hub: once in the life of a data folder.
+#pragma once
+
+#include <functional>
+
+#include "agent/config.hh"
+#include "agent/hub/identity.hh"
+
+namespace mezite::agent {
+
+// "<secret>.<pin>": the pin, in lower case; an error for anything else.
+Result<std::string> pin_of_token(std::string_view token);
+
+// Waits that long; false: stop now.
+using Pause = std::function<bool(std::chrono::milliseconds)>;
+
+// Checks the hub's pin, joins with the token, keeps the identity in the folder. A hub that can't be reached is tried
+// for ever, with back-off and a line in the log each time; anything else that goes wrong is final. Nothing: pause()
+// said to stop.
+Result<std::optional<AgentIdentity>> join(const Config& config, const IdentityFolder& folder, const Pause& pause);
+
+}  // namespace mezite::agent

@@ -1,0 +1,155 @@
+#include "agent/outbox/senders.hh"
+
+#include <random>
+
+#include "agent/hub/control.hh"
+#include "base/log.hh"
+
+namespace mezite::agent {
+namespace {
+
+constexpr std::chrono::minutes kFailureEventInterval{10};
+constexpr std::size_t kMaxTold = 1024;
+
+std::uint64_t random_number() {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return random();
+}
+
+}  // namespace
+
+EventSender::EventSender(EventLog& log, Send send) : log_(log), send_(std::move(send)), thread_([this] { run(); }) {}
+
+EventSender::~EventSender() { stop(); }
+
+void EventSender::kick() {
+  kicked_ = true;
+  log_.interrupt();
+}
+
+void EventSender::stop(std::chrono::milliseconds limit) {
+  if (!thread_.joinable()) return;
+  stop_limit_ = system_clock().steady() + limit;
+  stopping_ = true;
+  log_.interrupt();
+  thread_.join();
+}
+
+bool EventSender::send_one() {
+  Result<EventLog::Batch> batch = log_.next(batch_size_);
+  if (!batch) {
+    log::error("reading audit events", {{"error", batch.error()}});
+    ++failures_;
+    return false;
+  }
+  if (batch->lines.empty()) return false;
+  Status sent = send_(batch->lines);
+  if (sent) {
+    failures_ = 0;
+    batch_size_ = 200;
+    log_.acknowledge(*batch);
+    return true;
+  }
+  if (sent.error().code == ErrorCode::kInvalidArgument) {
+    // One of them can't be taken; alone it holds up no other.
+    if (batch->lines.size() > 1) {
+      batch_size_ = 1;
+      return true;
+    }
+    log::error("the hub refuses an audit event; it is kept in aside.jsonl", {{"error", sent.error()}});
+    if (log_.set_aside(*batch)) return true;
+  }
+  ++failures_;
+  log::warn("sending audit events", {{"error", sent.error()}});
+  return false;
+}
+
+void EventSender::run() {
+  while (!stopping_) {
+    bool more = send_one();
+    if (more) continue;
+    auto pause = failures_ == 0 ? std::chrono::milliseconds(30'000) : reconnect_delay(failures_, random_number());
+    // After a failure new events are no reason to try sooner.
+    SteadyTime until = system_clock().steady() + pause;
+    do {
+      auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - system_clock().steady());
+      log_.wait(std::max(left, std::chrono::milliseconds(0)));
+    } while (failures_ != 0 && !stopping_ && !kicked_.exchange(false) && system_clock().steady() < until);
+  }
+  while (system_clock().steady() < stop_limit_ && send_one()) {
+  }
+}
+
+RecordingSender::RecordingSender(recording::Spool& spool, recording::UploadTarget& target, EventSink& events,
+                                 const NodeFactsStore& node, const Clock& clock)
+    : spool_(spool),
+      events_(events),
+      node_(node),
+      clock_(clock),
+      uploader_(spool, target, clock,
+                {.uploaded = [this](std::string_view id, std::uint64_t size) { uploaded(id, size); },
+                 .failed = [this](std::string_view id, const Error& error, bool aside) { failed(id, error, aside); }},
+                random_number()),
+      thread_([this] { run(); }) {}
+
+RecordingSender::~RecordingSender() { stop(); }
+
+void RecordingSender::kick() {
+  std::lock_guard lock(mutex_);
+  kicked_ = true;
+  wake_.notify_all();
+}
+
+void RecordingSender::stop() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+  }
+  thread_.join();
+}
+
+void RecordingSender::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (std::exchange(kicked_, false)) uploader_.retry_now();
+    lock.unlock();
+    SteadyTime next = uploader_.run_once();
+    spool_bytes_ = spool_.size_bytes();
+    lock.lock();
+    if (stopping_ || kicked_) continue;
+    auto left = std::clamp<std::chrono::nanoseconds>(next - clock_.steady(), std::chrono::milliseconds(10),
+                                                     std::chrono::seconds(30));
+    wake_.wait_for(lock, left, [this] { return kicked_ || stopping_; });
+  }
+}
+
+void RecordingSender::uploaded(std::string_view session_id, std::uint64_t size_bytes) {
+  told_.erase(std::string(session_id));
+  log::info("uploaded session recording", {{"session", session_id}, {"bytes", size_bytes}});
+  audit::Event event = node_event(audit::EventKind::kSessionRecordingUploaded, *node_.current(), clock_);
+  event.session_id = std::string(session_id);
+  event.details = audit::Details().add("bytes", static_cast<std::int64_t>(size_bytes)).text();
+  if (Status told = events_.emit({std::move(event)}); !told) {
+    log::error("an audit event could not be stored", {{"error", told.error()}});
+  }
+}
+
+void RecordingSender::failed(std::string_view session_id, const Error& error, bool set_aside) {
+  log::error("uploading session recording", {{"session", session_id}, {"error", error}, {"set_aside", set_aside}});
+  SteadyTime now = clock_.steady();
+  auto last = told_.find(session_id);
+  if (last != told_.end() && now - last->second < kFailureEventInterval && !set_aside) return;
+  if (told_.size() >= kMaxTold) told_.clear();
+  told_[std::string(session_id)] = now;
+  audit::Event event = node_event(audit::EventKind::kSessionRecordingFailed, *node_.current(), clock_);
+  event.session_id = std::string(session_id);
+  event.error_message = error.message;
+  event.details = audit::Details().add("while", "uploading").add("set_aside", set_aside).text();
+  if (Status told = events_.emit({std::move(event)}); !told) {
+    log::error("an audit event could not be stored", {{"error", told.error()}});
+  }
+}
+
+}  // namespace mezite::agent

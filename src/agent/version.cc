@@ -1,0 +1,7 @@
+#include "agent/version.hh"
+
+namespace mezite::agent {
+
+const char* version() { return MEZITE_VERSION; }
+
+}  // namespace mezite::agent
