@@ -57,6 +57,10 @@ class Nodes {
   Nodes(store::Database& database, const Clock& clock, JoinTokens& tokens)
       : database_(database), clock_(clock), tokens_(tokens) {}
 
+  // Names that no node may have, since its host certificate could stand for the hub: the cluster's, the hub's own. Nor
+  // any that ends in .<cluster name>, which is how nodes are called from outside. Before the first join.
+  void set_reserved_names(std::string cluster_name, std::vector<std::string> hub_names);
+
   // Uses up the token and makes the node, both or neither. Errors of JoinTokens::consume; kInvalidArgument (name,
   // labels); kAlreadyExists.
   Result<Joined> join(std::string_view token, const NewNode& node, NameTaken when_taken);
@@ -76,6 +80,8 @@ class Nodes {
   store::Database& database_;
   const Clock& clock_;
   JoinTokens& tokens_;
+  std::string cluster_name_;
+  std::vector<std::string> reserved_;
 };
 
 }  // namespace mezite::identity

@@ -256,7 +256,7 @@ Result<crypto::X509Certificate> Authority::issue_agent_x509(const AgentX509Reque
       .uris = {fmt::format("spiffe://{}/agent/{}", state_->cluster_name, request.node_id)},
       .not_before = now - kBackdating,
       .not_after = now + request.ttl,
-      .usage = crypto::X509Usage::kServerAndClient,
+      .usage = crypto::X509Usage::kClient,  // a node can never stand for the hub
   };
   return crypto::issue_x509_leaf(*ca.x509, ca.key.crypto_key(), request.public_key_spki, spec);
 }

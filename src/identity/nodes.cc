@@ -1,0 +1,189 @@
+#include "identity/nodes.hh"
+
+#include <algorithm>
+
+#include "base/id.hh"
+#include "base/text.hh"
+#include "identity/columns.hh"
+#include "identity/names.hh"
+
+namespace mezite::identity {
+
+namespace {
+
+constexpr std::string_view kColumns =
+    "SELECT id, name, hostname, labels, token_labels, version, ssh_public_key, host_cert_signer_fingerprint,"
+    " host_cert_expires_at, joined_at, last_heartbeat FROM nodes ";
+
+std::unexpected<Error> no_node(std::string_view name) {
+  return fail(ErrorCode::kNotFound, "there is no node '{}': mezctl nodes ls shows them", printable(name.substr(0, 80)));
+}
+
+Node read_row(const store::Rows& rows) {
+  Node node{.id = rows.text(0),
+            .name = rows.text(1),
+            .hostname = rows.text(2),
+            .labels = labels_from_json(rows.text(4)),
+            .version = rows.text(5),
+            .ssh_public_key = rows.text(6),
+            .host_cert_signer_fingerprint = rows.text(7),
+            .host_cert_expires_at = rows.optional_time(8),
+            .joined_at = rows.time(9),
+            .last_heartbeat = rows.optional_time(10)};
+  node.labels.merge(labels_from_json(rows.text(3)));  // those of the token stay
+  return node;
+}
+
+Result<Node> load(store::Session& session, const std::string& condition, std::string_view value) {
+  MEZ_TRY(auto rows, session.query(std::string(kColumns) + condition, {value}));
+  MEZ_TRY(bool found, rows.next());
+  if (!found) return no_node(value);
+  return read_row(rows);
+}
+
+Result<Node> load_by_name_or_id(store::Session& session, std::string_view name_or_id) {
+  auto by_id = load(session, "WHERE id = ?1", name_or_id);
+  if (by_id || by_id.error().code != ErrorCode::kNotFound) return by_id;
+  return load(session, "WHERE lower(name) = lower(?1)", name_or_id);
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return out;
+}
+
+// What an agent says of itself ends up in tables and logs.
+bool is_plain(std::string_view text, std::size_t max_bytes) {
+  return text.size() <= max_bytes && is_valid_utf8(text) && printable(text) == text;
+}
+
+bool is_plain_hostname(std::string_view text) { return is_plain(text, 253); }
+bool is_plain_version(std::string_view text) { return is_plain(text, 64); }
+
+Status check_new_node(const NewNode& node) {
+  MEZ_CHECK(check_node_name(node.name));
+  if (!is_plain_hostname(node.hostname)) {
+    return fail(ErrorCode::kInvalidArgument, "the host name is over 253 bytes or not printable");
+  }
+  if (!is_plain_version(node.version)) {
+    return fail(ErrorCode::kInvalidArgument, "the version is over 64 bytes or not printable");
+  }
+  if (node.ssh_public_key.size() > 8192 || node.tls_public_key_spki.size() > 8192) {
+    return fail(ErrorCode::kInvalidArgument, "a public key is too long");
+  }
+  return access::check_labels(node.labels);
+}
+
+}  // namespace
+
+void Nodes::set_reserved_names(std::string cluster_name, std::vector<std::string> hub_names) {
+  cluster_name_ = lower(cluster_name);
+  reserved_.clear();
+  for (const std::string& name : hub_names) reserved_.push_back(lower(name));
+}
+
+Result<Joined> Nodes::join(std::string_view token, const NewNode& node, NameTaken when_taken) {
+  MEZ_CHECK(check_new_node(node));
+  std::string folded = lower(node.name);
+  if (!cluster_name_.empty() && (folded == cluster_name_ || folded.ends_with("." + cluster_name_))) {
+    return fail(ErrorCode::kInvalidArgument, "'{}' can't be a node name: leave out the cluster's name ({})", node.name,
+                cluster_name_);
+  }
+  if (std::ranges::find(reserved_, folded) != reserved_.end()) {
+    return fail(ErrorCode::kInvalidArgument, "'{}' can't be a node name: it is the hub's; set MEZITE_NODE_NAME",
+                node.name);
+  }
+  MEZ_TRY(auto transaction, database_.begin());
+  Joined joined;
+  MEZ_TRY(joined.token, tokens_.consume(transaction, token, node.name));
+  auto taken = load(transaction, "WHERE lower(name) = lower(?1)", node.name);
+  if (!taken && taken.error().code != ErrorCode::kNotFound) return std::unexpected(taken.error());
+  if (taken) {
+    if (when_taken == NameTaken::kRefuse) {
+      return fail(
+          ErrorCode::kAlreadyExists,
+          "a node named {0} is there and connected: set another MEZITE_NODE_NAME, or remove it with mezctl nodes "
+          "rm {0}",
+          taken->name);
+    }
+    joined.replaced_node_id = taken->id;
+    MEZ_CHECK(transaction.execute("DELETE FROM nodes WHERE id = ?1", {taken->id}));
+  }
+  std::string id = new_uuid();
+  MEZ_CHECK(transaction.execute(
+      "INSERT INTO nodes (id, name, hostname, labels, token_labels, version, ssh_public_key, tls_public_key, joined_at)"
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+      {id, node.name, node.hostname, labels_to_json(node.labels), labels_to_json(joined.token.labels), node.version,
+       node.ssh_public_key, node.tls_public_key_spki, clock_.now()}));
+  MEZ_TRY(joined.node, load(transaction, "WHERE id = ?1", id));
+  MEZ_CHECK(transaction.commit());
+  return joined;
+}
+
+Result<std::vector<Node>> Nodes::list() const {
+  MEZ_TRY(auto reader, database_.snapshot());
+  static const std::string sql = std::string(kColumns) + "ORDER BY lower(name)";
+  MEZ_TRY(auto rows, reader.query(sql));
+  std::vector<Node> nodes;
+  while (true) {
+    MEZ_TRY(bool more, rows.next());
+    if (!more) return nodes;
+    nodes.push_back(read_row(rows));
+  }
+}
+
+Result<Node> Nodes::get(std::string_view name_or_id) const {
+  MEZ_TRY(auto reader, database_.snapshot());
+  return load_by_name_or_id(reader, name_or_id);
+}
+
+Result<Node> Nodes::get_by_id(std::string_view id) const {
+  MEZ_TRY(auto reader, database_.snapshot());
+  return load(reader, "WHERE id = ?1", id);
+}
+
+Status Nodes::remove(std::string_view name_or_id) {
+  MEZ_TRY(auto transaction, database_.begin());
+  MEZ_TRY(Node node, load_by_name_or_id(transaction, name_or_id));
+  MEZ_CHECK(transaction.execute("DELETE FROM nodes WHERE id = ?1", {node.id}));
+  return transaction.commit();
+}
+
+Status Nodes::set_certificate(std::string_view id, std::string_view signer_fingerprint, SystemTime expires_at) {
+  MEZ_TRY(auto transaction, database_.begin());
+  MEZ_TRY(
+      std::int64_t changed,
+      transaction.execute("UPDATE nodes SET host_cert_signer_fingerprint = ?2, host_cert_expires_at = ?3 WHERE id = ?1",
+                          {id, signer_fingerprint, expires_at}));
+  if (changed == 0) return no_node(id);
+  return transaction.commit();
+}
+
+Status Nodes::set_keys(std::string_view id, std::string_view ssh_public_key, BytesView tls_public_key_spki) {
+  MEZ_TRY(auto transaction, database_.begin());
+  MEZ_TRY(std::int64_t changed,
+          transaction.execute("UPDATE nodes SET ssh_public_key = ?2, tls_public_key = ?3 WHERE id = ?1",
+                              {id, ssh_public_key, tls_public_key_spki}));
+  if (changed == 0) return no_node(id);
+  return transaction.commit();
+}
+
+Status Nodes::report(std::span<const NodeReport> reports) {
+  if (reports.empty()) return {};
+  MEZ_TRY(auto transaction, database_.begin());
+  for (const NodeReport& report : reports) {
+    std::optional<std::string> labels, hostname, version;
+    if (report.labels && access::check_labels(*report.labels)) labels = labels_to_json(*report.labels);
+    if (report.hostname && is_plain_hostname(*report.hostname)) hostname = report.hostname;
+    if (report.version && is_plain_version(*report.version)) version = report.version;
+    MEZ_CHECK(
+        transaction.execute("UPDATE nodes SET last_heartbeat = max(coalesce(last_heartbeat, 0), ?2),"
+                            " hostname = coalesce(?3, hostname), version = coalesce(?4, version),"
+                            " labels = coalesce(?5, labels) WHERE id = ?1",
+                            {report.node_id, report.at, hostname, version, labels}));
+  }
+  return transaction.commit();
+}
+
+}  // namespace mezite::identity
