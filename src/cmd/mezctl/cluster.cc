@@ -1,0 +1,191 @@
+// Certificate authorities and the audit log.
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.hh"
+#include "client/admin_json.hh"
+#include "cmd/mezctl/commands.hh"
+#include "mezite/v1/admin.pb.h"
+
+namespace mezite::mezctl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::chrono::minutes kVerifyTimeout{30};
+constexpr int kMaxLimit = 1000;
+constexpr int kFollowIntervalMs = 1000;
+
+// "10m" (ago), "2026-03-24T09:15:00Z", "2026-03-24" → milliseconds since 1970; 0 for an empty text.
+Result<std::int64_t> instant_of(const char* flag, const std::string& text, SystemTime now) {
+  if (text.empty()) return 0;
+  if (const auto ago = parse_duration(text)) return to_unix_millis(now - *ago);
+  if (const auto time = parse_rfc3339(text.size() == 10 ? text + "T00:00:00Z" : text)) return to_unix_millis(*time);
+  return fail(ErrorCode::kInvalidArgument,
+              "{}: '{}' is neither a duration ago (10m, 24h, 7d) nor a time "
+              "(2026-03-24, 2026-03-24T09:15:00Z)",
+              flag, printable(text));
+}
+
+Result<v1::ListAuditEventsRequest> request_of(const AuditFlags& flags, SystemTime now) {
+  v1::ListAuditEventsRequest request;
+  request.set_type(flags.type);
+  request.set_user(flags.user);
+  request.set_session_id(flags.session);
+  MEZ_TRY(const std::int64_t since, instant_of("--since", flags.since, now));
+  MEZ_TRY(const std::int64_t until, instant_of("--until", flags.until, now));
+  request.set_since_ms(since);
+  request.set_until_ms(until);
+  if (flags.limit < 1 || flags.limit > kMaxLimit) {
+    return fail(ErrorCode::kInvalidArgument, "--limit: {} is not from 1 to {}; --since and --until reach older events",
+                flags.limit, kMaxLimit);
+  }
+  request.set_limit(flags.limit);
+  return request;
+}
+
+std::string text_of(const Json& event, const char* key) {
+  const auto found = event.find(key);
+  return found != event.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+// What is particular to the event: its error and its details, on one line.
+std::string rest_of(const Json& event) {
+  std::string rest = text_of(event, "error_message");
+  const auto details = event.find("details");
+  if (details == event.end() || details->empty()) return rest;
+  const auto add = [&](const std::string& piece) { rest += (rest.empty() ? "" : "  ") + piece; };
+  if (details->is_object()) {
+    for (const auto& [key, value] : details->items()) {
+      add(key + "=" +
+          (value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, Json::error_handler_t::replace)));
+    }
+  } else {
+    add(details->is_string() ? details->get<std::string>() : details->dump());
+  }
+  return rest;
+}
+
+std::vector<std::string> row_of(const Json& event) {
+  std::string time = text_of(event, "timestamp");
+  if (time.size() > 19) time = time.substr(0, 10) + " " + time.substr(11, 8);
+  const bool failed = event.value("success", Json(true)) == Json(false);
+  std::string resource = text_of(event, "resource_name");
+  if (resource.empty()) resource = text_of(event, "server_hostname");
+  return {time,
+          text_of(event, "event_code"),
+          text_of(event, "event_type"),
+          text_of(event, "user_name"),
+          resource,
+          failed ? "failed" : "ok",
+          rest_of(event)};
+}
+
+Json parse(const v1::AuditEvent& event) {
+  Json json = Json::parse(event.json(), nullptr, false);
+  if (json.is_object()) return json;
+  return Json{{"sequence", event.sequence()}, {"unreadable", event.json()}};
+}
+
+}  // namespace
+
+Status ca_status(Context& context) {
+  MEZ_TRY(const auto response, context.ask<v1::GetCaStatusResponse>("GetCaStatus", v1::GetCaStatusRequest()));
+  for (const std::string& warning : response.warnings()) say("warning: " + printable(warning));
+  if (context.format() != Format::kText) return context.print_json(client::message_to_json(response)["authorities"]);
+  std::string text;
+  for (const v1::CaStatus& ca : response.authorities()) {
+    client::Fields fields;
+    fields.add("type", ca.type());
+    fields.add("rotation_phase", ca.rotation_phase());
+    fields.add("rotation_state", ca.rotation_state());
+    fields.add("active key", ca.active_fingerprint());
+    fields.add("standby key", ca.standby_fingerprint().empty() ? "none" : ca.standby_fingerprint());
+    fields.add("expires", client::shown_time(ca.expires_at_ms(), context.now()));
+    if (!ca.pin().empty()) fields.add("pin (--ca-pin)", ca.pin());
+    if (!ca.lagging_nodes().empty()) {
+      fields.add("nodes not caught up", join({ca.lagging_nodes().begin(), ca.lagging_nodes().end()}, ", "));
+    }
+    text += (text.empty() ? "" : "\n") + fields.text();
+  }
+  return context.print(text);
+}
+
+Status ca_export(Context& context, const ExportFlags& flags) {
+  v1::ExportCaRequest request;
+  request.set_type(flags.type);
+  request.set_format(flags.format);
+  MEZ_TRY(const auto response, context.ask<v1::ExportCaResponse>("ExportCa", request));
+  return context.print(response.text().ends_with('\n') ? response.text() : response.text() + "\n");
+}
+
+Status audit_list(Context& context, const AuditFlags& flags) {
+  MEZ_TRY(const auto request, request_of(flags, context.now()));
+  MEZ_TRY(const auto response, context.ask<v1::ListAuditEventsResponse>("ListAuditEvents", request));
+  if (context.format() != Format::kText) {
+    Json events = Json::array();
+    for (const v1::AuditEvent& event : response.events()) events.push_back(parse(event));
+    return context.print_json(events);
+  }
+  client::Table table({"TIME (UTC)", "CODE", "TYPE", "USER", "RESOURCE", "RESULT", "DETAILS"});
+  for (const v1::AuditEvent& event : response.events()) table.add(row_of(parse(event)));
+  if (response.events_size() == flags.limit) {
+    say(fmt::format("the newest {}; there may be more: --limit, --since and --until choose others", flags.limit));
+  }
+  return context.print(table.text(context.colour()));
+}
+
+Status audit_verify(Context& context) {
+  MEZ_TRY(const auto response,
+          context.ask<v1::VerifyAuditResponse>("VerifyAudit", v1::VerifyAuditRequest(), kVerifyTimeout));
+  if (context.format() != Format::kText) {
+    MEZ_CHECK(context.print_json(client::message_to_json(response)));
+  } else if (response.ok()) {
+    MEZ_CHECK(context.print(fmt::format(
+        "ok: the chain of {} events is intact{}\n", response.verified(),
+        response.keyed() ? ""
+                         : "; without audit.hmac_key it shows accidents, not somebody who can write the database")));
+  }
+  if (response.ok()) return {};
+  return fail(ErrorCode::kCorrupt, "the audit chain breaks at event {} ({}): {}; {} events before it are intact",
+              response.first_bad_sequence(),
+              response.first_bad_id().empty() ? "no id" : printable(response.first_bad_id()),
+              printable(response.problem()), response.verified());
+}
+
+Status audit_follow(Context& context, const AuditFlags& flags) {
+  AuditFlags all = flags;
+  all.limit = kMaxLimit;
+  MEZ_TRY(auto request, request_of(all, context.now()));
+  // From the youngest event of any kind on.
+  v1::ListAuditEventsRequest youngest;
+  youngest.set_limit(1);
+  MEZ_TRY(const auto first, context.ask<v1::ListAuditEventsResponse>("ListAuditEvents", youngest));
+  std::int64_t after = first.events().empty() ? 0 : first.events(0).sequence();
+  for (;;) {
+    request.set_after_sequence(after);
+    MEZ_TRY(const auto response, context.ask<v1::ListAuditEventsResponse>("ListAuditEvents", request));
+    std::vector<v1::AuditEvent> events(response.events().begin(), response.events().end());
+    std::ranges::sort(events, {}, &v1::AuditEvent::sequence);
+    for (const v1::AuditEvent& event : events) {
+      after = std::max(after, event.sequence());
+      if (context.format() == Format::kText) {
+        const auto row = row_of(parse(event));
+        MEZ_CHECK(context.print(printable(join(row, "  ")) + "\n"));
+      } else if (context.format() == Format::kJson) {
+        MEZ_CHECK(context.print(parse(event).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"));
+      } else {
+        MEZ_CHECK(context.print("---\n"));
+        MEZ_CHECK(context.print_json(parse(event)));
+      }
+    }
+    // Until the next look, or until who reads has gone.
+    pollfd reader{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
+    if (events.size() < static_cast<std::size_t>(kMaxLimit) && ::poll(&reader, 1, kFollowIntervalMs) > 0) return {};
+  }
+}
+
+}  // namespace mezite::mezctl

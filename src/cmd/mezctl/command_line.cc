@@ -1,0 +1,348 @@
+#include "cmd/mezctl/command_line.hh"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+
+#include "base/text.hh"
+#include "cmd/mezctl/commands.hh"
+
+namespace mezite::mezctl {
+namespace {
+
+using Run = std::function<Status(Context&)>;
+
+// The flags of all commands; CLI11 writes into it.
+struct Flags {
+  Globals globals;
+  LoginFlags login;
+  UserFlags user;
+  std::string name;
+  std::string file;
+  ExplainFlags explain;
+  TokenFlags token;
+  ExportFlags ca_export;
+  AuditFlags audit;
+  RecordingFilter recordings;
+  PlayFlags play;
+  RecordingExportFlags recording_export;
+  std::string shell;
+};
+
+class CommandLine {
+ public:
+  CommandLine() : app_("Administers a Mezite hub.", "mezctl") {
+    app_.set_version_flag("--version", "mezctl " MEZITE_VERSION);
+    app_.set_help_flag("-h,--help", "show this");
+    app_.require_subcommand(1);
+    app_.fallthrough();
+    app_.option_defaults()->always_capture_default(false);
+    app_.add_option("--auth-server", flags_.globals.auth_server, "the hub's API, HOST:PORT (default localhost:3025)")
+        ->envname("MEZITE_AUTH_SERVER");
+    // No envname(): CLI11 would show the variable's value in its errors.
+    app_.add_option("--token", flags_.globals.token, "session token, as 'mezctl login' prints it [MEZITE_AUTH_TOKEN]");
+    app_.add_option("--ca-pin", flags_.globals.ca_pin, "sha256:… of the hub's CA, as 'mezctl ca status' prints it")
+        ->envname("MEZITE_CA_PIN");
+    app_.add_flag("--insecure", flags_.globals.insecure, "believe any hub (for trying out only)");
+    app_.add_option("--socket", flags_.globals.socket,
+                    "the hub's local socket, used when no token is given (default /var/lib/mezite/admin.sock)")
+        ->envname("MEZITE_ADMIN_SOCKET");
+    app_.footer(
+        "Examples:\n"
+        "  mezctl users create alice --roles=access --traits logins=ubuntu   on the hub's machine, as root\n"
+        "  export MEZITE_AUTH_TOKEN=$(mezctl login --auth-server=hub:3025 --ca-pin=sha256:… --username=alice)\n"
+        "  mezctl tokens create --roles=node --ttl=1h\n"
+        "  mezctl audit ls --type=access.denied --since=10m\n"
+        "'mezctl COMMAND --help' says more.");
+    add_login();
+    add_users();
+    add_roles();
+    add_tokens();
+    add_nodes();
+    add_ca();
+    add_audit();
+    add_recordings();
+    add_completion();
+  }
+
+  int run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::Success& e) {  // --help, --version
+      return app_.exit(e);
+    } catch (const CLI::ParseError& e) {
+      CLI::App* deepest = &app_;
+      while (!deepest->get_subcommands().empty()) deepest = deepest->get_subcommands().front();
+      fmt::print(stderr, "mezctl: {}; 'mezctl{} --help' shows how\n", printable(e.what()), path_of(deepest));
+      return 2;
+    }
+    if (const char* token = std::getenv("MEZITE_AUTH_TOKEN"); token && flags_.globals.token.empty()) {
+      flags_.globals.token = trim(token);
+    }
+    Context context(flags_.globals);
+    const Status status = chosen_(context);
+    wipe(flags_.globals.token);
+    if (status) return 0;
+    fmt::print(stderr, "mezctl: {}\n", status.error().message);
+    return 1;
+  }
+
+ private:
+  static std::string path_of(const CLI::App* command) {
+    return command->get_parent() ? path_of(command->get_parent()) + " " + command->get_name() : std::string();
+  }
+
+  CLI::App* group(const std::string& name, const std::string& what) {
+    CLI::App* command = app_.add_subcommand(name, what);
+    command->require_subcommand(1);
+    command->fallthrough();
+    return command;
+  }
+
+  CLI::App* command(CLI::App* parent, const std::string& name, const std::string& what, Run run,
+                    const std::string& examples = "") {
+    CLI::App* sub = parent->add_subcommand(name, what);
+    sub->fallthrough();
+    if (!examples.empty()) sub->footer("Examples:\n" + examples);
+    sub->callback([this, run = std::move(run)] { chosen_ = run; });
+    return sub;
+  }
+
+  CLI::App* with_format(CLI::App* sub) {
+    static const std::map<std::string, Format> kFormats{
+        {"text", Format::kText}, {"json", Format::kJson}, {"yaml", Format::kYaml}};
+    sub->add_option_function<std::string>(
+           "--format", [this](const std::string& text) { flags_.globals.format = kFormats.at(text); },
+           "text, json or yaml (default text)")
+        ->check(CLI::IsMember({"text", "json", "yaml"}));
+    return sub;
+  }
+
+  // The name as an argument, as --name, and as another flag where it has one.
+  CLI::App* with_name(CLI::App* sub, std::string& name, const std::string& flags, const std::string& what) {
+    sub->add_option(flags, name, what)->required();
+    return sub;
+  }
+
+  static void add_password(CLI::App* sub, Password& password) {
+    CLI::Option* text = sub->add_option("--password", password.text, "the password (others may see it in ps)");
+    sub->add_flag("--password-stdin", password.from_stdin, "read the password from standard input")->excludes(text);
+  }
+
+  void add_login() {
+    CLI::App* sub = command(
+        &app_, "login", "log in, and print a session token",
+        [this](Context& context) { return mezctl::login(context, flags_.login); },
+        "  export MEZITE_AUTH_TOKEN=$(mezctl login --auth-server=hub:3025 --username=alice)\n"
+        "  mezctl login --username=alice --password-stdin < password.txt");
+    with_name(sub, flags_.login.username, "username,--username,--user,--name", "who");
+    add_password(sub, flags_.login.password);
+  }
+
+  void add_users() {
+    CLI::App* users = group("users", "who may log in");
+    CLI::App* create = with_format(command(
+        users, "create", "make a user; prints a one-time link to set the password",
+        [this](Context& context) { return users_create(context, flags_.user); },
+        "  mezctl users create alice --roles=access,auditor --traits logins=ubuntu,root\n"
+        "  echo \"$PASSWORD\" | mezctl users create bob --roles=developer --password-stdin"));
+    with_name(create, flags_.user.name, "name,--name,--username", "the new user");
+    create->add_option("--roles", flags_.user.roles, "role names, separated by commas");
+    create->add_option("--traits", flags_.user.traits, "NAME=VALUE,VALUE; may be given again");
+    add_password(create, flags_.user.password);
+    with_format(command(users, "ls", "list users", users_list))->alias("list");
+    with_name(with_format(command(users, "get", "show a user",
+                                  [this](Context& context) { return users_get(context, flags_.name); })),
+              flags_.name, "name,--name,--username", "which user");
+    CLI::App* update = with_format(command(
+        users, "update", "change roles or traits",
+        [this](Context& context) { return users_update(context, flags_.user); },
+        "  mezctl users update alice --roles=access\n  mezctl users update alice --traits logins=deploy"));
+    with_name(update, flags_.user.name, "name,--name,--username", "which user");
+    update->add_option("--roles", flags_.user.roles, "all of the user's roles from now on");
+    update->add_option("--traits", flags_.user.traits, "all of the user's traits from now on; may be given again");
+    update->add_flag("--no-traits", flags_.user.no_traits, "take all traits away");
+    CLI::App* remove = command(users, "delete", "remove a user",
+                               [this](Context& context) { return users_delete(context, flags_.name); });
+    remove->alias("rm");
+    with_name(remove, flags_.name, "name,--name,--username", "which user");
+    CLI::App* reset = with_format(command(
+        users, "reset-password", "make a one-time link for a new password, or set one",
+        [this](Context& context) { return users_reset_password(context, flags_.user); },
+        "  mezctl users reset-password alice\n  mezctl users reset-password alice --password-stdin < new.txt"));
+    with_name(reset, flags_.user.name, "name,--name,--username", "which user");
+    add_password(reset, flags_.user.password);
+  }
+
+  void add_roles() {
+    CLI::App* roles = group("roles", "what users may do");
+    CLI::App* create = with_format(command(
+        roles, "create", "make or replace a role",
+        [this](Context& context) { return roles_create(context, flags_.file); },
+        "  mezctl roles create --from-file=developer.yaml\n"
+        "  mezctl roles get developer | sed s/dev/prod/ | mezctl roles create "
+        "--from-file=-"));
+    create->add_option("--from-file,-f", flags_.file, "the role as YAML or JSON; - is standard input")->required();
+    with_format(command(roles, "ls", "list roles", roles_list))->alias("list");
+    with_name(with_format(command(roles, "get", "show a role as it was written",
+                                  [this](Context& context) { return roles_get(context, flags_.name); })),
+              flags_.name, "name,--name", "which role");
+    CLI::App* remove = command(roles, "delete", "remove a role",
+                               [this](Context& context) { return roles_delete(context, flags_.name); });
+    remove->alias("rm");
+    with_name(remove, flags_.name, "name,--name", "which role");
+    CLI::App* explain = with_format(command(
+        roles, "explain", "why a user may, or may not, log in to a node",
+        [this](Context& context) { return roles_explain(context, flags_.explain); },
+        "  mezctl roles explain --user=alice --node=web-01 --login=root"));
+    explain->add_option("--user,--username", flags_.explain.user, "who")->required();
+    explain->add_option("--node", flags_.explain.node, "where to")->required();
+    explain->add_option("--login", flags_.explain.login, "as whom")->required();
+  }
+
+  void add_tokens() {
+    CLI::App* tokens = group("tokens", "one-time tokens that nodes join with");
+    CLI::App* create = with_format(command(
+        tokens, "create", "make a token", [this](Context& context) { return tokens_create(context, flags_.token); },
+        "  mezctl tokens create --roles=node --ttl=1h --labels=env=prod,team=db\n"
+        "  MEZITE_JOIN_TOKEN=$(mezctl tokens create --roles=node)"));
+    create->add_option("--roles,--type", flags_.token.roles, "what may join with it (default node)");
+    create->add_option("--ttl", flags_.token.ttl, "how long it can be used (default 1h)");
+    create->add_option("--labels", flags_.token.labels, "labels that the node gets, name=value,name=value");
+    with_format(command(tokens, "ls", "list tokens", tokens_list))->alias("list");
+    CLI::App* remove = command(tokens, "rm", "remove a token",
+                               [this](Context& context) { return tokens_delete(context, flags_.name); });
+    remove->alias("delete");
+    with_name(remove, flags_.name, "id,--id,--name", "its id, as 'mezctl tokens ls' shows it");
+  }
+
+  void add_nodes() {
+    CLI::App* nodes = group("nodes", "the machines that users reach");
+    with_format(command(nodes, "ls", "list nodes", nodes_list))->alias("list");
+    with_name(with_format(command(nodes, "get", "show a node",
+                                  [this](Context& context) { return nodes_get(context, flags_.name); })),
+              flags_.name, "name,--name", "its name or id");
+    CLI::App* remove = command(nodes, "rm", "forget a node and end its connections",
+                               [this](Context& context) { return nodes_delete(context, flags_.name); });
+    remove->alias("delete");
+    with_name(remove, flags_.name, "name,--name", "its name or id");
+  }
+
+  void add_ca() {
+    CLI::App* ca = group("ca", "the certificate authorities");
+    with_format(command(ca, "status", "keys, rotation, expiry, and the pin that clients check", ca_status));
+    CLI::App* out = command(
+        ca, "export", "print an authority's public key or certificate",
+        [this](Context& context) {
+          if (flags_.ca_export.format.empty()) {
+            flags_.ca_export.format = flags_.ca_export.type == "spiffe" ? "x509" : "openssh";
+          }
+          return mezctl::ca_export(context, flags_.ca_export);
+        },
+        "  echo \"@cert-authority * $(mezctl ca export --type=host --format=openssh)\" >> ~/.ssh/known_hosts");
+    out->add_option("--type", flags_.ca_export.type, "user, host or spiffe")
+        ->required()
+        ->check(CLI::IsMember({"user", "host", "spiffe"}));
+    out->add_option("--format", flags_.ca_export.format, "openssh or x509")->check(CLI::IsMember({"openssh", "x509"}));
+  }
+
+  void add_audit_filter(CLI::App* sub) {
+    sub->add_option("--type", flags_.audit.type, "event type; 'user.*' is every type of users");
+    sub->add_option("--user", flags_.audit.user, "of this user");
+    sub->add_option("--session", flags_.audit.session, "of this session id");
+  }
+
+  void add_audit() {
+    CLI::App* audit = group("audit", "what happened");
+    CLI::App* list = with_format(command(
+        audit, "ls", "list events, newest first",
+        [this](Context& context) { return audit_list(context, flags_.audit); },
+        "  mezctl audit ls --type=access.denied --since=10m\n"
+        "  mezctl audit ls --user=alice --since=2026-03-24 --format=json"));
+    list->alias("list");
+    add_audit_filter(list);
+    list->add_option("--since", flags_.audit.since, "a duration ago (10m, 24h) or a time");
+    list->add_option("--until", flags_.audit.until, "a duration ago or a time");
+    list->add_option("--limit", flags_.audit.limit, "at most this many (default 100, up to 1000)");
+    with_format(command(audit, "verify", "walk the chain and name the first bad event", audit_verify));
+    CLI::App* follow = with_format(command(audit, "follow", "print events as they come, until interrupted",
+                                           [this](Context& context) { return audit_follow(context, flags_.audit); }));
+    add_audit_filter(follow);
+  }
+
+  void add_recordings() {
+    CLI::App* recordings = group("recordings", "recorded sessions");
+    CLI::App* list = with_format(command(recordings, "ls", "list recordings, newest first", [this](Context& context) {
+      return recordings_list(context, flags_.recordings);
+    }));
+    list->alias("list");
+    list->add_option("--user", flags_.recordings.user, "of this user");
+    list->add_option("--node", flags_.recordings.node, "on this node");
+    list->add_option("--limit", flags_.recordings.limit, "at most this many")->check(CLI::Range(0, 1000));
+    CLI::App* play = command(
+        recordings, "play", "play a session on this terminal",
+        [this](Context& context) { return recordings_play(context, flags_.play); },
+        "  mezctl recordings play f81d4fae-7dec-41d0-a765-00a0c91e6bf6 --speed=2 --skip-idle=1s");
+    with_name(play, flags_.play.id, "id,--id,--name", "session id, as 'mezctl recordings ls' shows it");
+    play->add_option("--speed", flags_.play.speed, "times as fast (0.1 to 100)")->check(CLI::Range(0.1, 100.0));
+    play->add_option("--skip-idle", flags_.play.skip_idle, "no pause longer than this, as in 2s");
+    CLI::App* out = command(
+        recordings, "export", "convert a session",
+        [this](Context& context) { return recordings_export(context, flags_.recording_export); },
+        "  mezctl recordings export ID --format=asciicast > session.cast; asciinema play "
+        "session.cast\n"
+        "  mezctl recordings export ID --format=text | grep rm");
+    with_name(out, flags_.recording_export.id, "id,--id,--name", "session id");
+    out->add_option("--format", flags_.recording_export.format, "asciicast (default) or text")
+        ->check(CLI::IsMember({"asciicast", "text"}));
+    out->add_option("--output,-o", flags_.recording_export.output, "a file instead of standard output");
+    out->add_flag("--input", flags_.recording_export.input, "asciicast: what was typed, too (it may hold passwords)");
+    CLI::App* remove = command(recordings, "rm", "remove a recording for good",
+                               [this](Context& context) { return recordings_delete(context, flags_.name); });
+    remove->alias("delete");
+    with_name(remove, flags_.name, "id,--id,--name", "session id");
+  }
+
+  static CommandTree tree_of(const CLI::App* command) {
+    CommandTree tree{.name = command->get_name()};
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) tree.options.push_back("--" + name);
+    }
+    for (const CLI::App* child : command->get_subcommands([](const CLI::App*) { return true; })) {
+      tree.children.push_back(tree_of(child));
+    }
+    return tree;
+  }
+
+  void add_completion() {
+    CLI::App* sub = command(
+        &app_, "completion", "print a completion script for a shell",
+        [this](Context& context) { return context.print(completion_script(flags_.shell, tree_of(&app_))); },
+        "  source <(mezctl completion bash)");
+    sub->add_option("shell", flags_.shell, "bash, zsh or fish")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  }
+
+  CLI::App app_;
+  Flags flags_;
+  Run chosen_;
+};
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);  // a reader that has gone is an error of write(2)
+  try {
+    CommandLine line;
+    return line.run(argc, argv);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "mezctl: {}\n", printable(e.what()));
+    return 1;
+  }
+}
+
+}  // namespace mezite::mezctl

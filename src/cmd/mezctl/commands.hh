@@ -1,0 +1,104 @@
+// The commands, one function each, with what its flags gave. Each prints its output whole, or fails with one sentence.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.hh"
+#include "cmd/mezctl/context.hh"
+
+namespace mezite::mezctl {
+
+struct Password {
+  std::string text;  // --password
+  bool from_stdin = false;
+};
+
+struct LoginFlags {
+  std::string username;
+  Password password;
+};
+Status login(Context& context, const LoginFlags& flags);
+
+struct UserFlags {
+  std::string name;
+  std::optional<std::string> roles;  // "a,b"
+  std::vector<std::string> traits;   // "logins=root,ubuntu"
+  bool no_traits = false;
+  Password password;
+};
+Status users_create(Context& context, const UserFlags& flags);
+Status users_list(Context& context);
+Status users_get(Context& context, const std::string& name);
+Status users_update(Context& context, const UserFlags& flags);
+Status users_delete(Context& context, const std::string& name);
+Status users_reset_password(Context& context, const UserFlags& flags);
+
+Status roles_create(Context& context, const std::string& file);  // "-": standard input
+Status roles_list(Context& context);
+Status roles_get(Context& context, const std::string& name);
+Status roles_delete(Context& context, const std::string& name);
+struct ExplainFlags {
+  std::string user, node, login;
+};
+Status roles_explain(Context& context, const ExplainFlags& flags);
+
+struct TokenFlags {
+  std::string roles = "node";
+  std::string ttl = "1h";
+  std::string labels;
+};
+Status tokens_create(Context& context, const TokenFlags& flags);
+Status tokens_list(Context& context);
+Status tokens_delete(Context& context, const std::string& id);
+
+Status nodes_list(Context& context);
+Status nodes_get(Context& context, const std::string& name);
+Status nodes_delete(Context& context, const std::string& name);
+
+Status ca_status(Context& context);
+struct ExportFlags {
+  std::string type;
+  std::string format;
+};
+Status ca_export(Context& context, const ExportFlags& flags);
+
+struct AuditFlags {
+  std::string type, since, until, user, session;
+  int limit = 100;
+};
+Status audit_list(Context& context, const AuditFlags& flags);
+Status audit_verify(Context& context);
+Status audit_follow(Context& context, const AuditFlags& flags);
+
+struct RecordingFilter {
+  std::string user, node;
+  int limit = 0;
+};
+Status recordings_list(Context& context, const RecordingFilter& filter);
+struct PlayFlags {
+  std::string id;
+  double speed = 1;
+  std::string skip_idle;  // longest pause; empty: as it was
+};
+Status recordings_play(Context& context, const PlayFlags& flags);
+struct RecordingExportFlags {
+  std::string id;
+  std::string format = "asciicast";
+  std::string output;  // empty: standard output
+  bool input = false;
+};
+Status recordings_export(Context& context, const RecordingExportFlags& flags);
+Status recordings_delete(Context& context, const std::string& id);
+
+// A command's name, what it takes, and what is below it: what completion needs to know.
+struct CommandTree {
+  std::string name;
+  std::vector<std::string> options;  // "--format"
+  std::vector<CommandTree> children;
+};
+// A script for bash, zsh or fish that completes commands and options.
+std::string completion_script(std::string_view shell, const CommandTree& root);
+
+}  // namespace mezite::mezctl
