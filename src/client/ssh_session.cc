@@ -1,0 +1,314 @@
+#include "client/ssh_session.hh"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "base/text.hh"
+#include "client/escape.hh"
+#include "client/standard_streams.hh"
+#include "client/terminal.hh"
+#include "net/connect.hh"
+#include "net/ssh_link.hh"
+#include "ssh/endpoint/client.hh"
+#include "ssh/keys/certificate_check.hh"
+
+namespace mezite::client {
+namespace {
+
+using ssh::ChannelRequest;
+using ssh::DataKind;
+
+constexpr std::initializer_list<int> kSignals = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGQUIT};
+constexpr std::size_t kReadBytes = 32768;
+
+// The connection and its one session. Everything runs on the shard of the calling thread.
+class Session final : public ssh::ClientHandler {
+ public:
+  explicit Session(SessionOptions options) : options_(std::move(options)) {}
+
+  Result<int> run(UniqueFd socket);
+
+  // ssh::ClientHandler
+  Status on_host_key(const ssh::PublicKey& key, const ssh::Certificate* certificate) override {
+    return check_node_certificate(key, certificate, options_.host_cas, options_.node, shard_.clock().now());
+  }
+  void on_banner(std::string_view text) override {
+    const std::string banner = safe_lines(text);
+    (void)!::write(STDERR_FILENO, banner.data(), banner.size());
+  }
+  void on_challenge(const ssh::KeyboardInteractiveChallenge& challenge, ssh::ChallengeResponder responder) override;
+  void on_authenticated() override;
+  void on_closed(const Error& error) override {
+    if (!exit_status_ && !failure_) failure_ = error;
+    finish();
+  }
+
+ private:
+  // The channel's end of it; shared with the connection, so that it may outlive the session.
+  class Handler final : public ssh::ChannelHandler {
+   public:
+    explicit Handler(Session& session) : session_(session) {}
+    void on_open(ssh::Channel channel) override { session_.on_channel(std::move(channel)); }
+    void on_open_failed(ssh::OpenFailure, std::string_view text) override {
+      session_.fail_with(
+          {ErrorCode::kPermissionDenied, fmt::format("the node refused the session: {}", printable(text))});
+    }
+    void on_data(BytesView data, DataKind kind) override {
+      (kind == DataKind::kStderr ? session_.err_ : session_.out_).write(data);
+    }
+    void on_request(const ChannelRequest& request, ssh::RequestResponder responder) override {
+      session_.on_remote_request(request, std::move(responder));
+    }
+    void on_writable() override { session_.resume_input(); }
+    void on_closed() override { session_.on_channel_closed(); }
+
+   private:
+    Session& session_;
+  };
+
+  // A banner may have several lines and nothing else that moves a cursor.
+  static std::string safe_lines(std::string_view text) {
+    std::string out;
+    for (const auto line : split(text.substr(0, 8192), '\n')) out += printable(trim(line)) + "\r\n";
+    return out;
+  }
+
+  void on_channel(ssh::Channel channel);
+  void start_program();
+  void on_started(bool granted);
+  void on_input();
+  void on_remote_request(const ChannelRequest& request, ssh::RequestResponder responder);
+  void on_channel_closed();
+  void on_signal(int signal);
+  void fail_with(Error error) {
+    if (!failure_) failure_ = std::move(error);
+    finish();
+  }
+  void resume_input() {
+    if (!started_ || input_ended_ || finished_) return;
+    send_keys();
+    input_.want(true);
+  }
+  void send_keys() {
+    const std::size_t sent = channel_.write(keys_);
+    keys_.erase(keys_.begin(), keys_.begin() + static_cast<std::ptrdiff_t>(sent));
+  }
+  // Says goodbye; the loop ends when the socket is closed and all output is written.
+  void finish() {
+    if (finished_) return;
+    finished_ = true;
+    input_.want(false);
+    if (!link_ended_) endpoint_->disconnect("session ended");
+    stop_when_done();
+  }
+  void stop_when_done() {
+    if (finished_ && link_ended_ && out_.empty() && err_.empty()) shard_.stop();
+  }
+
+  SessionOptions options_;
+  net::Shard shard_;
+  NonBlockingWhile quiet_in_{STDIN_FILENO}, quiet_out_{STDOUT_FILENO}, quiet_err_{STDERR_FILENO};
+  InputPump input_{shard_, STDIN_FILENO, [this] { on_input(); }};
+  OutputPump out_{shard_, STDOUT_FILENO, [this](std::size_t size) { on_written(size); }};
+  OutputPump err_{shard_, STDERR_FILENO, [this](std::size_t size) { on_written(size); }};
+  void on_written(std::size_t size) {
+    channel_.consumed(size);
+    stop_when_done();
+  }
+
+  std::unique_ptr<net::SshLink> link_;
+  ssh::ClientEndpoint* endpoint_ = nullptr;  // link_'s
+  std::shared_ptr<Handler> handler_ = std::make_shared<Handler>(*this);
+  ssh::Channel channel_;
+  std::optional<RawTerminal> raw_;
+  EscapeFilter escape_;
+  Bytes keys_;  // typed and not yet sent
+  bool want_pty_ = false;
+  bool input_ended_ = false;
+  bool started_ = false;
+  bool finished_ = false;
+  bool link_ended_ = false;
+  std::optional<int> exit_status_;
+  std::optional<Error> failure_;
+};
+
+Result<int> Session::run(UniqueFd socket) {
+  MEZ_CHECK(net::prepare_socket(socket.get()));
+  MEZ_CHECK(shard_.on_signals(kSignals, [this](int signal) { on_signal(signal); }));
+  MEZ_CHECK(input_.start());
+  const bool shell = options_.command.empty() && options_.subsystem.empty();
+  want_pty_ =
+      options_.pty == PtyMode::kAlways || (options_.pty == PtyMode::kAuto && shell && is_terminal(STDIN_FILENO));
+
+  ssh::ClientConfig config;
+  config.user = options_.login;
+  config.identities = options_.identities;
+  config.keyboard_interactive = static_cast<bool>(options_.answer_prompt);
+  config.keepalive.interval = std::chrono::seconds(15);
+  auto endpoint = std::make_unique<ssh::ClientEndpoint>(std::move(config), *this, shard_.clock());
+  endpoint_ = endpoint.get();
+  link_ =
+      std::make_unique<net::SshLink>(shard_, std::move(socket), std::move(endpoint), Bytes(), [this](Status status) {
+        if (!status && !exit_status_ && !failure_) failure_ = status.error();
+        finish();
+      });
+  shard_.run();
+  raw_.reset();
+  link_.reset();
+  if (exit_status_) return *exit_status_;
+  if (failure_) return std::unexpected(*failure_);
+  return fail(ErrorCode::kUnavailable, "the connection to {} ended before the session did", options_.node);
+}
+
+void Session::on_challenge(const ssh::KeyboardInteractiveChallenge& challenge, ssh::ChallengeResponder responder) {
+  if (!options_.answer_prompt) return responder.give_up();
+  std::vector<Secret> answers;
+  const std::string heading = safe_lines(challenge.instruction);
+  if (!challenge.instruction.empty()) (void)!::write(STDERR_FILENO, heading.data(), heading.size());
+  for (const auto& prompt : challenge.prompts) {
+    std::string answer = options_.answer_prompt(printable(prompt.text), prompt.echo);
+    answers.emplace_back(std::string_view(answer));
+    wipe(answer);
+  }
+  responder.answer(std::move(answers));
+}
+
+void Session::on_authenticated() {
+  if (options_.no_session) return;
+  channel_ = endpoint_->open_channel(ssh::SessionOpen{}, handler_);
+}
+
+void Session::on_channel(ssh::Channel channel) {
+  channel_ = std::move(channel);
+  for (const auto& [name, value] : options_.environment) channel_.request(ssh::EnvRequest{name, value});
+  if (!want_pty_) return start_program();
+  const char* term = ::getenv("TERM");
+  const ssh::PtyRequest pty{.term = term != nullptr && *term != '\0' ? term : "xterm",
+                            .size = terminal_size(STDIN_FILENO),
+                            .modes = terminal_modes(STDIN_FILENO)};
+  channel_.request(pty, [this](bool granted) {
+    if (!granted) {
+      const std::string note = "msh: the node gives no terminal; going on without one\r\n";
+      (void)!::write(STDERR_FILENO, note.data(), note.size());
+      want_pty_ = false;
+    }
+    start_program();
+  });
+}
+
+void Session::start_program() {
+  const auto started = [this](bool granted) { on_started(granted); };
+  if (!options_.subsystem.empty()) {
+    channel_.request(ssh::SubsystemRequest{options_.subsystem}, started);
+  } else if (!options_.command.empty()) {
+    channel_.request(ssh::ExecRequest{options_.command}, started);
+  } else {
+    channel_.request(ssh::ShellRequest{}, started);
+  }
+}
+
+void Session::on_started(bool granted) {
+  if (finished_) return;
+  if (!granted) {
+    const std::string_view what =
+        options_.subsystem.empty() ? (options_.command.empty() ? "a shell" : "the command") : "the subsystem";
+    return fail_with({ErrorCode::kPermissionDenied, fmt::format("the node refused to start {}", what)});
+  }
+  if (want_pty_ && is_terminal(STDIN_FILENO)) {
+    if (auto raw = RawTerminal::enter(STDIN_FILENO)) raw_.emplace(std::move(*raw));
+  }
+  started_ = true;
+  input_.want(true);
+}
+
+void Session::on_input() {
+  if (input_ended_ || !channel_.is_open()) return input_.want(false);
+  const std::size_t room = channel_.writable();
+  if (room == 0) return input_.want(false);  // on_writable() comes
+  if (!keys_.empty()) return send_keys();
+  ssize_t got = 0;
+  if (raw_) {
+    std::array<std::uint8_t, 4096> typed;
+    got = ::read(STDIN_FILENO, typed.data(), typed.size());
+    if (got > 0) {
+      const auto verdict = escape_.filter(BytesView(typed).first(static_cast<std::size_t>(got)), keys_);
+      send_keys();
+      if (verdict == EscapeFilter::Verdict::kDisconnect) {
+        return fail_with({ErrorCode::kUnavailable, fmt::format("connection to {} closed", options_.node)});
+      }
+      return;
+    }
+  } else {
+    const auto space = channel_.write_space(std::min(room, kReadBytes));
+    if (space.empty()) return input_.want(false);
+    got = ::read(STDIN_FILENO, space.data(), space.size());
+    const int error = errno;
+    channel_.commit_write(got > 0 ? static_cast<std::size_t>(got) : 0);
+    errno = error;
+  }
+  if (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN))) return;
+  input_ended_ = true;  // an error is an end as well: a terminal that hung up
+  input_.want(false);
+  channel_.send_eof();
+}
+
+void Session::on_remote_request(const ChannelRequest& request, ssh::RequestResponder responder) {
+  if (const auto* status = std::get_if<ssh::ExitStatus>(&request)) {
+    exit_status_ = static_cast<int>(status->code & 0xff);
+    responder.accept();
+  } else if (const auto* signal = std::get_if<ssh::ExitSignal>(&request)) {
+    failure_ =
+        Error{ErrorCode::kUnavailable, fmt::format("the remote program was ended by SIG{}", printable(signal->name))};
+    responder.accept();
+  }
+}
+
+void Session::on_channel_closed() {
+  if (!exit_status_ && !failure_) {
+    failure_ =
+        Error{ErrorCode::kUnavailable, fmt::format("{} closed the session without an exit status", options_.node)};
+  }
+  // What the peer sent is in the pumps; the connection has no other use.
+  finish();
+}
+
+void Session::on_signal(int signal) {
+  if (signal == SIGWINCH) {
+    if (raw_) channel_.request(ssh::WindowChangeRequest{terminal_size(STDIN_FILENO)});
+    return;
+  }
+  fail_with({ErrorCode::kUnavailable, fmt::format("ended by {}", ::strsignal(signal))});
+  shard_.stop();
+}
+
+}  // namespace
+
+Status check_node_certificate(const ssh::PublicKey& key, const ssh::Certificate* certificate,
+                              std::span<const ssh::PublicKey> host_cas, std::string_view node, SystemTime now) {
+  if (certificate == nullptr) {
+    return fail(ErrorCode::kUnauthenticated,
+                "'{}' shows a bare host key ({}) instead of a certificate of the cluster; the connection was given up",
+                printable(node), key.fingerprint());
+  }
+  const auto verdict = ssh::verify_certificate(
+      *certificate, {.type = ssh::CertificateType::kHost, .trusted_cas = host_cas, .now = now, .principal = node});
+  if (verdict) return {};
+  return fail(ErrorCode::kUnauthenticated, "the host certificate of '{}' was refused: {}", printable(node),
+              verdict.error().message);
+}
+
+Status prepare_session_signals() { return net::Shard::block_signals(kSignals); }
+
+Result<int> run_session(UniqueFd socket, SessionOptions options) {
+  const auto session = std::make_unique<Session>(std::move(options));
+  return session->run(std::move(socket));
+}
+
+}  // namespace mezite::client

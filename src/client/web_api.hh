@@ -1,0 +1,82 @@
+// The hub's web API as msh uses it: one HTTPS request a call, blocking.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hh"
+#include "base/result.hh"
+#include "net/address.hh"
+#include "net/http/http_client.hh"
+
+namespace mezite::client {
+
+struct Ping {
+  std::string cluster_name;
+  std::string version;
+  std::string proxy_public_addr;
+};
+
+struct LoginRequest {
+  std::string user;
+  std::string_view password;
+  std::string ssh_public_key;  // "ssh-ed25519 AAAA…"
+  std::chrono::seconds ttl{};
+};
+
+struct LoginAnswer {
+  std::string user;
+  std::string certificate;  // "ssh-ed25519-cert-v01@openssh.com AAAA…"
+  std::vector<std::string> host_cas;
+  std::string cluster;
+  std::string session_token;
+  SystemTime expires_at{};
+  std::string ssh_addr;
+  std::vector<std::string> roles;
+  std::vector<std::string> logins;
+};
+
+struct Node {
+  std::string name;
+  std::string hostname;
+  std::map<std::string, std::string> labels;
+  std::vector<std::string> logins;
+  bool connected = false;
+};
+
+struct DialTicket {
+  std::string ticket;
+  std::string ssh_addr;
+};
+
+// From the hub's JSON; kProtocol when a field that is needed is missing or of another type.
+Result<LoginAnswer> parse_login_answer(std::string_view json);
+Result<std::vector<Node>> parse_nodes(std::string_view json);
+Result<DialTicket> parse_dial_ticket(std::string_view json);
+// {"error":{"code","message"}} with its status as an Error; a body of another kind is named by its status.
+Error parse_error(int status, std::string_view body);
+
+// One thread at a time.
+class WebApi {
+ public:
+  WebApi(net::HostPort proxy, net::http::TrustPolicy trust) : proxy_(std::move(proxy)), trust_(std::move(trust)) {}
+
+  Result<Ping> ping();
+  Result<LoginAnswer> login(const LoginRequest& request);
+  // With a session token from here on.
+  void set_token(std::string token) { token_ = std::move(token); }
+  Result<std::vector<Node>> nodes();
+  Result<DialTicket> dial(std::string_view node, std::string_view login);
+  Status logout();
+
+ private:
+  Result<std::string> call(std::string method, std::string target, std::string body = {});
+  net::HostPort proxy_;
+  net::http::TrustPolicy trust_;
+  std::string token_;
+};
+
+}  // namespace mezite::client

@@ -1,0 +1,58 @@
+// One function for each command of msh. Each prints what it found to stdout, and gives the exit status; an error is
+// printed by main().
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/result.hh"
+
+namespace mezite::msh {
+
+enum class Format { kText, kJson, kYaml };
+
+struct LoginOptions {
+  std::string proxy;
+  std::string user;
+  std::string password;  // wiped after use
+  bool password_given = false;
+  std::chrono::seconds ttl = std::chrono::hours(12);
+  std::string out;
+  std::string ca_pin;
+  bool insecure = false;
+  bool no_agent = false;
+};
+Result<int> login(LoginOptions options);
+
+// proxy: which profile; empty: the one of the last login.
+Result<int> status(const std::string& proxy, Format format);
+Result<int> logout(const std::string& proxy, bool all);
+
+struct ListOptions {
+  std::string proxy;
+  std::string search;
+  std::vector<std::string> labels;  // "key=value"
+  Format format = Format::kText;
+};
+Result<int> list_nodes(const ListOptions& options);
+
+struct SshOptions {
+  std::string proxy;
+  std::string target;  // "[login@]node"
+  std::string login;
+  std::vector<std::string> command;
+  std::vector<std::string> options;  // -o
+  bool force_pty = false;
+  bool no_pty = false;
+  bool no_session = false;
+  bool subsystem = false;  // -s: command is a subsystem's name
+};
+Result<int> ssh(const SshOptions& options);
+
+// Joins standard input and output with the node's SSH server: for ProxyCommand. target: "[login@]node[:port]".
+Result<int> proxy_ssh(const std::string& proxy, const std::string& target, const std::string& login);
+
+Result<int> print_config(const std::string& proxy);
+
+}  // namespace mezite::msh

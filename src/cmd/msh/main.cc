@@ -1,0 +1,227 @@
+// msh: flags and help. The one file that includes CLI11.
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "base/clock.hh"
+#include "base/text.hh"
+#include "client/ssh_session.hh"
+#include "client/target.hh"
+#include "cmd/msh/commands.hh"
+#include "cmd/msh/completion.hh"
+#include "cmd/msh/session.hh"
+
+namespace mezite::msh {
+namespace {
+
+constexpr int kUsage = 2;
+constexpr int kFailed = 1;
+constexpr int kSshFailed = 255;  // as ssh(1)
+
+constexpr const char* kVersion = MEZITE_VERSION;
+
+Format format_of(const std::string& name) {
+  return name == "json" ? Format::kJson : name == "yaml" ? Format::kYaml : Format::kText;
+}
+
+struct Flags {
+  LoginOptions login;
+  ListOptions list;
+  SshOptions ssh;
+  std::string ttl = "12h";
+  std::string proxy;
+  std::string target;
+  std::string login_name;
+  std::string shell;
+  std::string format = "text";
+  bool all = false;
+  std::string ignored_text;
+  std::vector<std::string> ignored_words;
+};
+
+void add_proxy(CLI::App* command, std::string& proxy) {
+  command->add_option("--proxy", proxy, "the hub, HOST[:3080]; without it the one of the last login");
+}
+void add_format(CLI::App* command, std::string& format) {
+  command->add_option("--format", format, "text, json or yaml")
+      ->check(CLI::IsMember({"text", "json", "yaml"}))
+      ->option_text("text|json|yaml");
+}
+
+void add_login(CLI::App& app, Flags& flags) {
+  auto* login = app.add_subcommand("login", "Log in to a hub and get a certificate");
+  login->add_option("--proxy", flags.login.proxy, "the hub's web address, HOST[:3080]");
+  login->add_option("--user", flags.login.user, "who you are there; your local user name without it");
+  login->add_option("--password", flags.login.password,
+                    "visible to others in the list of processes; asked for without it, or read from standard input");
+  login->add_option("--ttl", flags.ttl, "how long, e.g. 30m or 8h; at most 24h and what your roles allow")
+      ->option_text("DURATION");
+  login->add_option("--out", flags.login.out, "also write an OpenSSH identity: PATH, PATH.pub, PATH-cert.pub")
+      ->option_text("PATH");
+  login->add_option("--ca-pin", flags.login.ca_pin, "the hub's fingerprint, sha256:…, as `mezctl ca status` prints it")
+      ->envname("MEZITE_CA_PIN")
+      ->option_text("sha256:HEX");
+  login->add_flag("--insecure", flags.login.insecure, "do not check the hub's certificate (for trials only)");
+  login->add_flag("--no-agent", flags.login.no_agent, "do not put the certificate into a running ssh-agent");
+  login->footer(
+      "Examples:\n"
+      "  msh login --proxy=hub.example:3080 --user=alice\n"
+      "  msh login --proxy=hub.example --ca-pin=sha256:5f1c… --ttl=1h\n"
+      "  msh login --proxy=hub.example --out=./deploy < password-file");
+}
+
+void add_lists(CLI::App& app, Flags& flags) {
+  auto* status = app.add_subcommand("status", "Show who you are logged in as, and until when");
+  add_proxy(status, flags.proxy);
+  add_format(status, flags.format);
+  status->footer("Examples:\n  msh status\n  msh status --format=json");
+
+  auto* logout = app.add_subcommand("logout", "End the session and remove its certificate");
+  add_proxy(logout, flags.proxy);
+  logout->add_flag("--all", flags.all, "from every hub");
+  logout->footer("Examples:\n  msh logout\n  msh logout --all");
+
+  auto* list = app.add_subcommand("ls", "List the nodes that you may reach")->alias("list");
+  add_proxy(list, flags.list.proxy);
+  list->add_option("--search", flags.list.search, "words to look for in names and labels");
+  list->add_option("--label", flags.list.labels, "only nodes with this label; may be given more than once")
+      ->option_text("KEY=VALUE");
+  add_format(list, flags.format);
+  list->footer("Examples:\n  msh ls\n  msh ls --search db --label env=prod\n  msh ls --format=json");
+
+  auto* config = app.add_subcommand("config", "Print an ssh_config block for plain ssh, scp, rsync, git, Ansible …");
+  add_proxy(config, flags.proxy);
+  config->footer("Examples:\n  msh config >> ~/.ssh/config && ssh root@web-01.my-cluster");
+}
+
+void add_ssh(CLI::App& app, Flags& flags) {
+  auto* ssh = app.add_subcommand("ssh", "Open a shell on a node, or run a command there");
+  // For the help only: main() takes these out before CLI11 sees them.
+  ssh->add_option("node", flags.ignored_text, "the node, as `msh ls` shows it")->option_text("[LOGIN@]NODE");
+  ssh->add_option("command", flags.ignored_words, "what to run; a shell without it")->option_text("WORD…");
+  add_proxy(ssh, flags.ssh.proxy);
+  ssh->add_option("-l,--login", flags.ssh.login, "the login on the node");
+  ssh->add_flag("-t", flags.ssh.force_pty, "ask for a terminal, for a command too");
+  ssh->add_flag("-T", flags.ssh.no_pty, "ask for no terminal");
+  ssh->add_flag("-N", flags.ssh.no_session, "run nothing");
+  ssh->add_flag("-s", flags.ssh.subsystem, "COMMAND is the name of a subsystem");
+  ssh->add_option("-o", flags.ssh.options, "an option of ssh_config(5); most have no effect, SetEnv has")
+      ->option_text("KEY=VALUE")
+      ->take_all();
+  ssh->add_option("-p", flags.ignored_text, "taken for the sake of scripts; nodes have no port")->option_text("PORT");
+  for (const char* name : {"-q", "-v", "-C", "-4", "-6", "-n", "-x", "-a", "-k"}) {
+    ssh->add_flag(name)->group("");  // taken for the sake of scripts; group "" is not shown
+  }
+  ssh->footer(
+      "The exit status is the remote one; 255 when msh itself failed. On a terminal, ~. at the start of a line ends "
+      "the\n"
+      "connection.\n"
+      "Examples:\n"
+      "  msh ssh root@web-01\n"
+      "  msh ssh web-01 uname -a\n"
+      "  msh ssh -t web-01 sudo -i\n"
+      "  tar c . | msh ssh deploy@web-01 tar x -C /srv");
+
+  auto* proxy = app.add_subcommand("proxy", "Helpers for other programs");
+  auto* proxy_ssh =
+      proxy->add_subcommand("ssh", "Join standard input and output with a node's SSH server (ProxyCommand)");
+  add_proxy(proxy_ssh, flags.proxy);
+  proxy_ssh->add_option("-l,--login", flags.login_name, "the login on the node");
+  proxy_ssh->add_option("target", flags.target, "[LOGIN@]NODE[:PORT]")->required();
+  proxy_ssh->footer("Examples:\n  ssh -o ProxyCommand='msh proxy ssh %r@%n' root@web-01");
+  proxy->require_subcommand(1);
+}
+
+Result<int> run(CLI::App& app, Flags& flags) {
+  const auto chosen = [&app](const char* name) { return app.got_subcommand(name); };
+  if (chosen("login")) {
+    MEZ_TRY(const auto ttl, parse_duration(flags.ttl));
+    flags.login.ttl = std::chrono::duration_cast<std::chrono::seconds>(ttl);
+    flags.login.password_given = app.get_subcommand("login")->count("--password") > 0;
+    return login(std::move(flags.login));
+  }
+  if (chosen("status")) return status(flags.proxy, format_of(flags.format));
+  if (chosen("logout")) return logout(flags.proxy, flags.all);
+  if (chosen("ls")) {
+    flags.list.format = format_of(flags.format);
+    return list_nodes(flags.list);
+  }
+  if (chosen("config")) return print_config(flags.proxy);
+  if (chosen("ssh")) return ssh(flags.ssh);
+  if (chosen("completion")) {
+    std::vector<CompletionCommand> commands;
+    for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+      CompletionCommand entry{command->get_name(), command->get_description(), {}};
+      for (const auto* option : command->get_options()) {
+        for (const auto& name : option->get_lnames()) {
+          if (name != "help") entry.flags.push_back("--" + name);
+        }
+      }
+      commands.push_back(std::move(entry));
+    }
+    MEZ_TRY(const std::string script, completion_script(flags.shell, commands));
+    print(script);
+    return 0;
+  }
+  return proxy_ssh(flags.proxy, flags.target, flags.login_name);
+}
+
+int main(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);
+  CLI::App app{"msh: SSH through Mezite, with certificates"};
+  app.name("msh");
+  app.set_version_flag("--version", std::string("msh ") + kVersion);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  Flags flags;
+  add_login(app, flags);
+  add_lists(app, flags);
+  add_ssh(app, flags);
+  auto* completion = app.add_subcommand("completion", "Print a completion script for a shell");
+  completion->add_option("shell", flags.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->footer("Examples:\n  msh completion bash > /etc/bash_completion.d/msh\n  source <(msh completion zsh)");
+
+  std::vector<std::string> args(argv + 1, argv + argc);
+  const bool is_ssh = !args.empty() && args[0] == "ssh";
+  if (is_ssh) {
+    if (auto blocked = client::prepare_session_signals(); !blocked) {
+      note(blocked.error().message);
+      return kSshFailed;
+    }
+    // The command behind the node is the node's business, whatever it looks like.
+    auto split = client::split_ssh_arguments({args.begin() + 1, args.end()});
+    args = {"ssh"};
+    args.insert(args.end(), split.options.begin(), split.options.end());
+    flags.ssh.target = std::move(split.target);
+    flags.ssh.command = std::move(split.command);
+  }
+  try {
+    std::vector<std::string> reversed(args.rbegin(), args.rend());  // as CLI11 takes them
+    app.parse(std::move(reversed));
+  } catch (const CLI::Success& done) {
+    return app.exit(done);
+  } catch (const CLI::ParseError& error) {
+    note(fmt::format("{}; see `msh {}--help`", printable(error.what()),
+                     app.get_subcommands().empty() ? "" : app.get_subcommands()[0]->get_name() + " "));
+    return is_ssh ? kSshFailed : kUsage;
+  }
+  if (is_ssh && flags.ssh.target.empty()) {
+    note("which node? e.g. `msh ssh root@web-01`; `msh ls` lists what there is");
+    return kSshFailed;
+  }
+  const auto outcome = run(app, flags);
+  if (std::fflush(stdout) != 0) note("standard output could not be written");
+  if (outcome) return *outcome;
+  note(outcome.error().message);
+  return is_ssh ? kSshFailed : kFailed;
+}
+
+}  // namespace
+}  // namespace mezite::msh
+
+int main(int argc, char** argv) { return mezite::msh::main(argc, argv); }
