@@ -168,6 +168,21 @@ TEST(FirstBytes, HandsOnWhatItRead) {
   EXPECT_TRUE(as_text((*got)->bytes).starts_with("MEZITE-DIAL/1 x\n"));
 }
 
+TEST(FirstBytes, ASilentPeerMayBeSpokenToFirst) {
+  RunningShard shard;
+  testing::TcpPair pair;
+  Box<Result<FirstBytes>> box;
+  shard->post([&] {
+    read_first_bytes(
+        *shard, std::move(pair.left), 64, 20ms,
+        [](BytesView bytes) { return bytes.empty() ? FirstBytesVerdict::kEnough : FirstBytesVerdict::kMore; },
+        [&](Result<FirstBytes> got) { box.put(std::move(got)); });
+  });
+  auto got = box.take();
+  ASSERT_TRUE(got && *got);
+  EXPECT_TRUE((*got)->fd);
+}
+
 // Guards against identification lines that never end or come byte by byte (russh CVE-2026-48108).
 TEST(FirstBytes, EndsAtItsLimitItsTimeoutAndThePeersEnd) {
   RunningShard shard;

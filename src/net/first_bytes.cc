@@ -22,6 +22,7 @@ class Reading : public std::enable_shared_from_this<Reading> {
       return;
     }
     timer_ = shard_.after(timeout, [self] {
+      if (self->bytes_.empty() && self->decide_({}) == FirstBytesVerdict::kEnough) return self->hand_on();
       self->finish(fail(ErrorCode::kTimeout, "the peer said nothing that tells its protocol in time"));
     });
   }
@@ -35,14 +36,15 @@ class Reading : public std::enable_shared_from_this<Reading> {
     if (n < 0) return finish(fail_errno(errno, "reading the first bytes"));
     if (n == 0) return finish(fail(ErrorCode::kProtocol, "the peer closed before it said what it speaks"));
     bytes_.insert(bytes_.end(), buffer.begin(), buffer.begin() + n);
-    if (decide_(bytes_) == FirstBytesVerdict::kEnough) {
-      auto self = shared_from_this();
-      stop_watching();
-      std::exchange(then_, nullptr)(FirstBytes{std::move(fd_), std::move(bytes_)});
-      return;
-    }
+    if (decide_(bytes_) == FirstBytesVerdict::kEnough) return hand_on();
     if (bytes_.size() >= limit_)
       finish(fail(ErrorCode::kProtocol, "the first bytes are those of no protocol spoken here"));
+  }
+
+  void hand_on() {
+    auto self = shared_from_this();
+    stop_watching();
+    std::exchange(then_, nullptr)(FirstBytes{std::move(fd_), std::move(bytes_)});
   }
 
   void stop_watching() {

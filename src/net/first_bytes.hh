@@ -18,7 +18,9 @@ struct FirstBytes {
 };
 
 // Reads from a non-blocking socket until decide(bytes so far) says kEnough, then calls then once, on the shard (never
-// from within this call). Errors: kProtocol at limit bytes without a decision or at the peer's end, kTimeout, kIo.
+// from within this call). A peer that has said nothing when the time is over is put to decide() with no bytes: some
+// protocols let the server speak first. Errors: kProtocol at limit bytes without a decision or at the peer's end,
+// kTimeout, kIo.
 void read_first_bytes(Shard& shard, UniqueFd fd, std::size_t limit, std::chrono::milliseconds timeout,
                       std::function<FirstBytesVerdict(BytesView)> decide,
                       std::move_only_function<void(Result<FirstBytes>)> then);

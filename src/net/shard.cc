@@ -134,6 +134,7 @@ TimerId Shard::after(std::chrono::nanoseconds delay, Task task) {
 }
 
 void Shard::cancel(TimerId& timer) {
+  if (timer == TimerId::kNone) return;  // so an object without a timer may be destroyed on any thread
   auto id = static_cast<std::uint64_t>(std::exchange(timer, TimerId::kNone));
   auto found = due_.find(id);
   if (found == due_.end()) return;
@@ -281,10 +282,7 @@ ShardPool::ShardPool(std::size_t shards, const Clock& clock) {
   for (std::size_t i = 0; i < shards; ++i) shards_.push_back(std::make_unique<Shard>(clock));
 }
 
-ShardPool::~ShardPool() {
-  stop();
-  for (auto& shard : shards_) shard->discard();  // a task of one shard may speak of another
-}
+ShardPool::~ShardPool() { stop(); }
 
 void ShardPool::start() {
   if (!threads_.empty()) return;
@@ -295,6 +293,7 @@ void ShardPool::stop() {
   for (auto& shard : shards_) shard->stop();
   for (auto& thread : threads_) thread.join();
   threads_.clear();
+  for (auto& shard : shards_) shard->discard();  // a task of one shard may speak of another
 }
 
 Shard& ShardPool::next() { return *shards_[next_.fetch_add(1, std::memory_order_relaxed) % shards_.size()]; }

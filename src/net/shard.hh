@@ -118,7 +118,9 @@ class ShardPool {
   ~ShardPool();  // stops and joins
 
   void start();
-  void stop();    // stops and joins; twice is fine
+  // Stops, joins, and destroys what was left to run: when it returns nothing of the shards refers to anything. Twice is
+  // fine, and takes what was posted in between.
+  void stop();
   Shard& next();  // round robin; any thread
   std::size_t size() const { return shards_.size(); }
   Shard& at(std::size_t index) { return *shards_[index]; }

@@ -17,14 +17,14 @@ class ShardPool;
 
 namespace mezite::proxy {
 
-// Use: shards.start(); start(); …; drain(); shards.stop(); destroy. Addresses and time-outs come from
-// services.config.proxy. Services and shards outlive it; calls come from the thread that owns it (not a shard's).
+// Use: shards.start(); start(); …; drain(); destroy. Addresses come from services.config.proxy. Services and shards
+// outlive it; calls come from the thread that owns it (not a shard's).
 class Proxy {
  public:
-  // Issues the hub's own certificates and opens the three listeners; any that fails takes the others with it. The error
-  // names the address. Registers for revisions, removed nodes and the connection probe of Services.
+  // The shards run. Issues the hub's own certificates and opens the three listeners; any that fails takes the others
+  // with it. The error names the address. Registers for revisions, removed nodes and the connection probe of Services.
   static Result<std::unique_ptr<Proxy>> start(auth::Services& services, net::ShardPool& shards);
-  // The shards must have stopped (or never run).
+  // Forgets the listeners of Services, stops the shards, then the workers: nothing may refer to the proxy any more.
   ~Proxy();
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
