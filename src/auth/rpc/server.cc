@@ -106,6 +106,7 @@ struct Server::State {
   std::shared_ptr<Local> local = std::make_shared<Local>();
   Dispatcher dispatcher, local_dispatcher;
   std::unique_ptr<grpc::Service> admin, agent, local_admin;
+  std::shared_ptr<grpc::ServerCredentials> credentials;  // handshakes of `server` ask it for certificates
   std::unique_ptr<grpc::Server> server, local_server;
   std::unique_ptr<net::Listener> local_listener;
   int port = 0;
@@ -118,11 +119,11 @@ std::uint16_t Server::port() const { return static_cast<std::uint16_t>(state_->p
 Result<std::unique_ptr<Server>> Server::start(Services& services, net::Shard& shard, net::ShardPool& shards) {
   auto state = std::make_unique<State>(services);
   const net::HostPort& address = services.config.auth.listen_addr;
-  MEZ_TRY(auto credentials, make_tls_credentials([&services] { return tls_material(services); }, services.clock));
+  MEZ_TRY(state->credentials, make_tls_credentials([&services] { return tls_material(services); }, services.clock));
   {
     grpc::ServerBuilder builder;
     bound(builder);
-    builder.AddListeningPort(grpc_address(address), credentials, &state->port);
+    builder.AddListeningPort(grpc_address(address), state->credentials, &state->port);
     builder.RegisterService(state->admin.get());
     builder.RegisterService(state->agent.get());
     state->server = builder.BuildAndStart();

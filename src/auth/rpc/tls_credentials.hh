@@ -26,7 +26,8 @@ struct TlsMaterial {
 using TlsMaterialSource = std::function<Result<TlsMaterial>()>;
 
 // TLS 1.3 only; client certificates are verified when one is sent and not required. The initial material is fetched
-// here, so that its failure is an error at start.
+// here, so that its failure is an error at start. Keep it until the server is gone: gRPC refers to it, but does not own
+// it.
 Result<std::shared_ptr<grpc::ServerCredentials>> make_tls_credentials(TlsMaterialSource source, const Clock& clock);
 
 // To be called once, before the first gRPC object of the process exists. gRPC 1.51 has no setting for the least TLS
