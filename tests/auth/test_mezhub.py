@@ -25,6 +25,7 @@ class Hub:
         self.data = folder / "data"
         self.write()
         self.process = None
+        self.starts = 0
 
     def write(self, **more):
         self.file.write_text(json.dumps({
@@ -32,7 +33,9 @@ class Hub:
             "proxy": {"enabled": False}, **more}))
 
     def start(self, **env):
-        self.process = Process("mezhub", [BIN / "mezhub", f"--config={self.file}"], self.folder / "log", {**SECRETS, **env})
+        self.starts += 1
+        log = self.folder / f"log-{self.starts}"
+        self.process = Process("mezhub", [BIN / "mezhub", f"--config={self.file}"], log, {**SECRETS, **env})
         self.process.wait_logged("mezhub started")
         return self.process
 
@@ -71,11 +74,11 @@ def test_boot_log_has_the_redacted_dsn_and_no_secret(hub):
 
 def test_warnings_without_secrets_at_every_start(hub):
     """R15"""
-    for start in (1, 2):
+    for _ in range(2):
         process = hub.start(MEZITE_CA_KEY_PASSPHRASE="", MEZITE_AUDIT_HMAC_KEY="")
         warnings = [e["msg"] for e in process.events() if e["level"] == "warn"]
-        assert sum("ca_key_passphrase" in w for w in warnings) == start
-        assert sum("audit.hmac_key" in w for w in warnings) == start
+        assert sum("ca_key_passphrase" in w for w in warnings) == 1
+        assert sum("audit.hmac_key" in w for w in warnings) == 1
         assert process.stop() == 0
 
 
@@ -153,7 +156,7 @@ def test_many_restarts_keep_the_authorities(hub):
     for _ in range(3):
         hub.start()
         done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{hub.port}", "-alpn", "h2", "-showcerts"],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         chain = done.stdout.split("-----BEGIN CERTIFICATE-----")
         assert len(chain) == 3, done.stdout
         keys.add(chain[2].split("-----END")[0])

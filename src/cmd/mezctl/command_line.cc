@@ -151,7 +151,7 @@ class CommandLine {
         "  echo \"$PASSWORD\" | mezctl users create bob --roles=developer --password-stdin"));
     with_name(create, flags_.user.name, "name,--name,--username", "the new user");
     create->add_option("--roles", flags_.user.roles, "role names, separated by commas");
-    create->add_option("--traits", flags_.user.traits, "NAME=VALUE,VALUE; may be given again");
+    create->add_option("--traits", flags_.user.traits, "NAME=VALUE,VALUE; may be given again")->allow_extra_args(false);
     add_password(create, flags_.user.password);
     with_format(command(users, "ls", "list users", users_list))->alias("list");
     with_name(with_format(command(users, "get", "show a user",
@@ -163,7 +163,8 @@ class CommandLine {
         "  mezctl users update alice --roles=access\n  mezctl users update alice --traits logins=deploy"));
     with_name(update, flags_.user.name, "name,--name,--username", "which user");
     update->add_option("--roles", flags_.user.roles, "all of the user's roles from now on");
-    update->add_option("--traits", flags_.user.traits, "all of the user's traits from now on; may be given again");
+    update->add_option("--traits", flags_.user.traits, "all of the user's traits from now on; may be given again")
+        ->allow_extra_args(false);
     update->add_flag("--no-traits", flags_.user.no_traits, "take all traits away");
     CLI::App* remove = command(users, "delete", "remove a user",
                                [this](Context& context) { return users_delete(context, flags_.name); });

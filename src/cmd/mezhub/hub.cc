@@ -13,6 +13,7 @@
 #include "base/text.hh"
 #include "net/listener.hh"
 #include "net/shard.hh"
+#include "proxy/proxy.hh"
 
 namespace mezite::hub {
 namespace {
@@ -47,29 +48,43 @@ class Hub {
   Hub(std::optional<std::filesystem::path> file) : file_(std::move(file)) {}
 
   Status run(auth::Config config) {
+    if (Status started = start(std::move(config)); !started) {
+      stop();
+      return started;
+    }
+    tell_supervisor("READY=1");
+    plan_sweep();
+    shard_.run();
+    if (proxy_) proxy_->drain(services_->config.proxy.drain_timeout);
+    stop();
+    log::info("mezhub stopped");
+    return {};
+  }
+
+ private:
+  Status start(auth::Config config) {
     MEZ_CHECK(shard_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }));
     MEZ_CHECK(probe_ports(shard_, shards_, config));
     MEZ_TRY(services_, auth::Services::open(std::move(config)));
     MEZ_TRY(server_, auth::rpc::Server::start(*services_, shard_, shards_));
     shards_.start();
     const auth::Config& settings = services_->config;
+    if (settings.proxy.enabled) {
+      MEZ_TRY(proxy_, proxy::Proxy::start(*services_, shards_));
+    }
     MEZ_CHECK(note(audit::EventKind::kHubStarted));
+    started_ = true;
     log::info("mezhub started", {{"version", auth::version()},
                                  {"cluster", settings.cluster_name},
                                  {"database", settings.redacted_dsn()},
                                  {"data_dir", settings.data_dir.string()}});
-    tell_supervisor("READY=1");
-    plan_sweep();
-    shard_.run();
-    return stop();
+    return {};
   }
 
- private:
   void on_signal(int signal) {
     if (signal == SIGHUP) return reload();
-    log::info(stopping_ ? "stopping at once" : "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
+    log::info("stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
     tell_supervisor("STOPPING=1");
-    stopping_ = true;
     shard_.stop();
   }
 
@@ -99,16 +114,21 @@ class Hub {
     });
   }
 
-  Status stop() {
-    server_->stop(kCallGrace);
-    services_->forget_listeners();
+  // Whatever of it runs. Requests first, then what may still be at work on them, then what they worked on.
+  void stop() {
+    if (server_) server_->stop(kCallGrace);
     shards_.stop();
-    Status noted = note(audit::EventKind::kHubStopped);
+    if (!services_) return;
     services_->workers.stop();
+    services_->forget_listeners();
+    proxy_.reset();
     server_.reset();
+    if (started_) {
+      if (Status noted = note(audit::EventKind::kHubStopped); !noted) {
+        log::error("the stop could not be written to the audit log", {{"error", noted.error()}});
+      }
+    }
     services_.reset();
-    log::info("mezhub stopped");
-    return noted;
   }
 
   Status note(audit::EventKind kind) {
@@ -126,11 +146,12 @@ class Hub {
   }
 
   std::optional<std::filesystem::path> file_;
-  bool stopping_ = false;
+  bool started_ = false;
   net::Shard shard_;  // signals, timers, the admin socket; this thread
   net::ShardPool shards_;
   std::unique_ptr<auth::Services> services_;
   std::unique_ptr<auth::rpc::Server> server_;
+  std::unique_ptr<proxy::Proxy> proxy_;
 };
 
 }  // namespace
