@@ -42,6 +42,15 @@ bool drive(int fd, Endpoint& endpoint);
 // drive() and poll(2) until done() or the end; false when it ended, or nothing happened for 20 seconds.
 bool drive_until(int fd, Endpoint& endpoint, const std::function<bool()>& done);
 
+// What a measured piece of work cost: this process, and its children that have ended.
+struct Cost {
+  double wall_s = 0;
+  double self_cpu_s = 0;
+  double children_cpu_s = 0;
+};
+Cost measure(const std::function<void()>& work);
+void print_cost(std::string_view what, std::size_t bytes, const Cost& cost);
+
 UniqueFd connect_loopback(std::uint16_t port);
 std::uint16_t free_port();
 

@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -80,6 +81,28 @@ bool drive_until(int fd, Endpoint& endpoint, const std::function<bool()>& done) 
   }
 }
 
+Cost measure(const std::function<void()>& work) {
+  const auto cpu = [](int who) {
+    rusage usage{};
+    ::getrusage(who, &usage);
+    const auto seconds = [](const timeval& t) {
+      return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+    };
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+  };
+  const double self = cpu(RUSAGE_SELF), children = cpu(RUSAGE_CHILDREN);
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
+  return {wall.count(), cpu(RUSAGE_SELF) - self, cpu(RUSAGE_CHILDREN) - children};
+}
+
+void print_cost(std::string_view what, std::size_t bytes, const Cost& cost) {
+  const double gib = static_cast<double>(bytes) / (1u << 30);
+  fmt::print("{:<55} {:6.0f} MB/s  this process {:5.2f} s/GiB  children {:5.2f} s/GiB\n", what,
+             static_cast<double>(bytes) / 1e6 / cost.wall_s, cost.self_cpu_s / gib, cost.children_cpu_s / gib);
+}
+
 UniqueFd connect_loopback(std::uint16_t port) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
@@ -127,6 +150,7 @@ class TestSession final : public ChannelHandler, public std::enable_shared_from_
   }
   void on_eof() override {
     eof_ = true;
+    if (command_ == "sink") return end(0, "");
     if (command_ == "sha256") return end(0, to_hex(hasher_.finish()) + "\n");
     if (command_ == "cat") flush();
   }

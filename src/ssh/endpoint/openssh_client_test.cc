@@ -249,5 +249,18 @@ print("fine")
   EXPECT_EQ(outcome.out, "fine\n");
 }
 
+// Not a test: --gtest_also_run_disabled_tests --gtest_filter=*Throughput*
+TEST_F(EndpointWithSsh, DISABLED_Throughput) {
+  serve();
+  constexpr std::size_t kBytes = std::size_t{1} << 30;
+  for (const char* cipher : {"aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"}) {
+    const std::string command = ssh(std::string("-c ") + cipher);
+    print_cost(fmt::format("our server, ssh, download, {}", cipher), kBytes,
+               measure([&] { run(command + fmt::format("send {} > /dev/null", kBytes)); }));
+    print_cost(fmt::format("our server, ssh, upload, {}", cipher), kBytes,
+               measure([&] { run(fmt::format("head -c {} /dev/zero | ", kBytes) + command + "sink"); }));
+  }
+}
+
 }  // namespace
 }  // namespace mezite::ssh::endpoint_testing

@@ -260,5 +260,48 @@ TEST_F(EndpointWithSshd, TerminalWithResizeAndSignal) {
   EXPECT_NE(session->out.find("50 100"), std::string::npos) << session->out;
 }
 
+// Not a test: --gtest_also_run_disabled_tests --gtest_filter=*Throughput*
+TEST_F(EndpointWithSshd, DISABLED_Throughput) {
+  constexpr std::size_t kBytes = std::size_t{1} << 30;
+  const Bytes data(kBytes);
+  for (const char* cipher : {"aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"}) {
+    for (bool upload : {false, true}) {
+      serve();
+      handler = RecordingClient();
+      auto config = client_config();
+      config.transport.algorithms.ciphers = {cipher};
+      connect(std::move(config));
+      ASSERT_EQ(handler.authenticated, 1);
+      const auto cost = measure([&] {
+        if (upload) {
+          execute("cat > /dev/null", data, false);
+        } else {
+          EXPECT_EQ(execute(fmt::format("head -c {} /dev/zero", kBytes), {}, false)->received, kBytes);
+        }
+        client.reset();
+        fd.reset();
+        ::usleep(50'000);
+        ::kill(std::exchange(child, -1), SIGTERM);
+        ::waitpid(-1, nullptr, 0);
+      });
+      print_cost(fmt::format("our client, sshd, {}, {}", upload ? "upload" : "download", cipher), kBytes, cost);
+    }
+  }
+  // The same by stock ssh, for comparison: what the client costs is among the children.
+  serve();
+  ASSERT_TRUE(write_file(dir / "id", user_key->to_openssh_pem()->view()));
+  for (const char* cipher : {"aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"}) {
+    const std::string ssh = fmt::format(
+        "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o "
+        "LogLevel=ERROR "
+        "-i {}/id -p {} -c {} root@127.0.0.1 ",
+        dir.path().string(), port, cipher);
+    print_cost(fmt::format("sshd, ssh, download, {}", cipher), kBytes,
+               measure([&] { run(ssh + fmt::format("head -c {} /dev/zero > /dev/null", kBytes)); }));
+    print_cost(fmt::format("sshd, ssh, upload, {}", cipher), kBytes,
+               measure([&] { run(fmt::format("head -c {} /dev/zero | ", kBytes) + ssh + "cat \\> /dev/null"); }));
+  }
+}
+
 }  // namespace
 }  // namespace mezite::ssh::endpoint_testing
