@@ -89,8 +89,8 @@ Result<HubIdentity> look_at_hub(const net::HostPort& hub, std::chrono::milliseco
   const auto deadline = steady_clock::now() + timeout;
   auto connected = net::connect_blocking(hub, timeout);
   if (!connected) {
-    return fail(connected.error().code, "can't reach the hub at {}: {}; is it running? --auth-server says where it is",
-                hub.text(), connected.error().message);
+    return fail(connected.error().code, "{} (is the hub running there? --auth-server says where it is)",
+                connected.error().message);
   }
   auto chain = shake_hands(connected->fd.get(), deadline);
   if (!chain) return fail(chain.error().code, "the hub at {} is not usable: {}", hub.text(), chain.error().message);
@@ -134,8 +134,7 @@ Result<HubIdentity> trust_hub(const net::HostPort& hub, const TrustQuestion& que
   if (!question.given_pin.empty()) {
     auto pin = crypto::parse_pin(question.given_pin);
     if (!pin) {
-      return fail(ErrorCode::kInvalidArgument, "--ca-pin is not a pin: {}; 'mezctl ca status' on the hub prints it",
-                  pin.error().message);
+      return fail(ErrorCode::kInvalidArgument, "--ca-pin: {}", pin.error().message);
     }
     expected = "sha256:" + *pin;
   } else if (auto pin = known.pin_of(hub); pin && !question.insecure) {
