@@ -1,6 +1,7 @@
 // Channels between our own two ends, over a real transport in memory.
 #include <gtest/gtest.h>
 
+#include "ssh/endpoint/interop.hh"
 #include "ssh/endpoint/testing.hh"
 
 namespace mezite::ssh::endpoint_testing {
@@ -229,6 +230,31 @@ TEST(Channels, ConfigurationThatCannotWorkIsToldAtTheFirstLook) {
   endpoint.on_time();
   EXPECT_EQ(handler.closes, 1);
   EXPECT_FALSE(endpoint.next_deadline());
+}
+
+// Not a test: what a gibibyte costs in memory, both ends together. --gtest_also_run_disabled_tests
+TEST(Channels, DISABLED_Throughput) {
+  for (const std::string& cipher : AlgorithmPreferences::defaults().ciphers) {
+    auto config = server_config();
+    config->transport.algorithms.ciphers = {cipher};
+    Session s(config);
+    s.near->keep = false;
+    std::uint64_t left = std::uint64_t{1} << 30;
+    s.far->when_writable = [&] {
+      while (left > 0) {
+        const auto space = s.far->channel.write_space(static_cast<std::size_t>(std::min<std::uint64_t>(left, 32768)));
+        if (space.empty()) return;
+        left -= space.size();
+        s.far->channel.commit_write(space.size());
+      }
+    };
+    const Cost cost = measure([&] {
+      s.far->when_writable();
+      s.pair.run();
+    });
+    EXPECT_EQ(s.near->received, 1u << 30);
+    print_cost("both ends, " + cipher, std::size_t{1} << 30, cost);
+  }
 }
 
 // ---- a hostile client after its login
