@@ -83,6 +83,7 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
   Status on_global_reply(MessageNumber number, BytesView payload);
 
   bool may_send(const ChannelCore& channel) const;
+  void give_up_open_packet();
   std::size_t room(const ChannelCore& channel) const;
   void mark_blocked(ChannelCore& channel);
   void run_writable_queue();
@@ -121,6 +122,7 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
   bool heard_ = false;  // something came since the last deadline
   unsigned unanswered_keepalives_ = 0;
 
+  ChannelRef open_writer_;  // between write_space() and commit_write()
   std::optional<Error> broken_;
   Bytes scratch_;  // small messages are built here, without allocation
 };

@@ -130,6 +130,19 @@ TEST_F(Connection, WriteSpaceLandsInThePacket) {
   EXPECT_EQ(handler->channel.bytes_sent(), 3u);
 }
 
+TEST_F(Connection, PacketLeftOpenIsGivenUpByTheNextCall) {
+  open_session();
+  auto space = handler->channel.write_space(10);
+  ASSERT_EQ(space.size(), 10u);
+  EXPECT_EQ(handler->channel.write(as_bytes("other")), 5u);
+  handler->channel.commit_write(10);  // of a packet that is gone
+  EXPECT_EQ(handler->channel.write_space(10).size(), 10u);
+  handler->channel.close();
+  handler->channel.commit_write(10);
+  EXPECT_EQ(transport.take(), (std::vector<int>{94, 97}));
+  EXPECT_EQ(transport.open_packets, 0);
+}
+
 TEST_F(Connection, OutputHighWaterStopsAndReleasesInTurn) {
   transport.count_output = true;
   auto second = std::make_shared<Handler>();

@@ -1,6 +1,7 @@
 // The data path: windows, packets in place, and whose turn it is to write.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "ssh/connection/connection.hh"
 #include "ssh/wire/reader.hh"
@@ -124,6 +125,7 @@ std::size_t ConnectionCore::writable(const ChannelCore& channel) const {
 }
 
 std::size_t ConnectionCore::write(ChannelCore& channel, BytesView data, DataKind kind) {
+  if (transport_) give_up_open_packet();
   if (!may_send(channel)) return 0;
   const std::size_t header = header_size(kind);
   std::size_t done = 0;
@@ -146,6 +148,7 @@ std::size_t ConnectionCore::write(ChannelCore& channel, BytesView data, DataKind
 }
 
 std::span<std::uint8_t> ConnectionCore::write_space(ChannelCore& channel, std::size_t max, DataKind kind) {
+  if (transport_) give_up_open_packet();
   if (!may_send(channel) || max == 0) return {};
   const std::size_t size = std::min(room(channel), max);
   if (size == 0) {
@@ -161,12 +164,22 @@ std::span<std::uint8_t> ConnectionCore::write_space(ChannelCore& channel, std::s
   put_header(packet->data(), channel.peer_id, kind);
   channel.open_packet_header = static_cast<std::uint32_t>(header);
   channel.open_packet = *packet;
+  open_writer_ = slots_[channel.id];
   return packet->subspan(header, size);
+}
+
+// A caller that does something else in between must not leave the transport in the middle of a packet.
+void ConnectionCore::give_up_open_packet() {
+  if (!open_writer_) return;
+  const ChannelRef writer = std::exchange(open_writer_, nullptr);
+  if (std::exchange(writer->open_packet_header, 0) == 0) return;
+  if (auto status = transport_->end_packet(0); !status && !broken_) broken_ = std::move(status).error();
 }
 
 void ConnectionCore::commit_write(ChannelCore& channel, std::size_t size) {
   const std::size_t header = std::exchange(channel.open_packet_header, 0);
   if (header == 0 || !transport_) return;
+  open_writer_.reset();
   size = std::min(size, channel.open_packet.size() - header);
   if (size == 0) {
     if (auto status = transport_->end_packet(0); !status && !broken_) broken_ = std::move(status).error();

@@ -23,14 +23,17 @@ class FakeTransport final : public Transport {
   void consume_output(std::size_t) override {}
   std::size_t output_size() const override { return output; }
   Status send(BytesView payload) override {
+    EXPECT_EQ(open_packets, 0);
     record(payload);
     return {};
   }
   Result<std::span<std::uint8_t>> begin_packet(std::size_t max) override {
+    EXPECT_EQ(open_packets++, 0);
     if (packet.size() < max) packet.resize(max);
     return std::span(packet).first(max);
   }
   Status end_packet(std::size_t size) override {
+    EXPECT_EQ(--open_packets, 0);
     if (size > 0) record(BytesView(packet).first(size));
     return {};
   }
@@ -62,6 +65,7 @@ class FakeTransport final : public Transport {
   }
 
   Bytes packet;
+  int open_packets = 0;
   std::vector<Bytes> sent;
   bool keep = true;
   bool count_output = false;
