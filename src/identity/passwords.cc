@@ -31,13 +31,14 @@ Result<Account> load_account(store::Session& session, std::string_view user, Sys
     MEZ_TRY(auto rows,
             session.query("SELECT password_hash, failed_logins, locked_until FROM users WHERE name = ?1", {user}));
     MEZ_TRY(account.exists, rows.next());
-    if (!account.exists) return account;
-    if (!rows.is_null(0)) account.phc = rows.text(0);
+    if (account.exists && !rows.is_null(0)) account.phc = rows.text(0);
     account.failed = rows.integer(1);
     account.locked_until = rows.optional_time(2);
   }
-  MEZ_TRY(UserRow row, load_user(session, user, now));
-  account.access_locked = row.access_locked;
+  // Asked for unknown users too: the same work for everybody.
+  auto row = load_user(session, user, now);
+  if (row) account.access_locked = row->access_locked;
+  if (!row && account.exists) return std::unexpected(row.error());
   return account;
 }
 

@@ -83,9 +83,11 @@ Database::~Database() {
 
 Result<std::unique_ptr<Database>> Database::open(const OpenOptions& options) {
   auto state = std::make_unique<State>();
-  state->path = options.path;
+  std::error_code no_folder;  // connections are opened later too, when the working folder may be another
+  state->path = std::filesystem::absolute(options.path, no_folder);
+  if (no_folder) return cannot_open(options.path, no_folder.message());
   state->kept_readers = options.readers;
-  const auto folder = options.path.parent_path();
+  const auto folder = state->path.parent_path();
   if (auto made = make_directories(folder); !made) return cannot_open(options.path, made.error().message);
   auto lock = take_lock_file(folder / (options.path.stem().string() + ".lock"));
   if (!lock) {

@@ -315,6 +315,31 @@ TEST_F(StoreTest, OthersMayReadAndWriteTheFile) {
   EXPECT_EQ(db->snapshot().value().query_integer("SELECT count(*) FROM things").value(), 1);
 }
 
+TEST_F(StoreTest, InTheWorkingFolder) {
+  fs::path before = fs::current_path();
+  fs::current_path(folder_);
+  auto db = Database::open({.path = "mezhub.db", .migrations = kOne});
+  fs::current_path(before);
+  ASSERT_TRUE(db) << db.error().message;
+  EXPECT_TRUE(fs::exists(folder_ / "mezhub.lock"));
+}
+
+TEST_F(StoreTest, ScrubEmptiesTheLog) {
+  auto db = open().value();
+  {
+    auto tx = db->begin().value();
+    EXPECT_TRUE(db->is_writing());
+    EXPECT_EQ(db->scrub().error().code, ErrorCode::kInternal);
+    ASSERT_TRUE(tx.execute("INSERT INTO things (name) VALUES ('a')"));
+    ASSERT_TRUE(tx.commit());
+  }
+  EXPECT_FALSE(db->is_writing());
+  EXPECT_GT(fs::file_size(path_.string() + "-wal"), 0u);
+  ASSERT_TRUE(db->scrub());
+  EXPECT_EQ(fs::file_size(path_.string() + "-wal"), 0u);
+  EXPECT_TRUE(db->begin()) << "the writer is free again";
+}
+
 TEST_F(StoreTest, WholeSchemaAndSettings) {
   auto db = open(schema()).value();
   auto tx = db->begin().value();
