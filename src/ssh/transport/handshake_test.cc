@@ -157,6 +157,10 @@ TEST(Handshake, ConfigurationsThatCannotWorkAreRefused) {
   config = server_config();
   config.host_keys.clear();
   EXPECT_FALSE(create(config));
+  config = server_config();
+  config.host_keys.erase(config.host_keys.begin() + 1, config.host_keys.end());
+  config.algorithms.host_keys = {"rsa-sha2-512"};
+  EXPECT_FALSE(create(config));
   config = client_config();
   config.algorithms.kex = {"diffie-hellman-group1-sha1"};
   EXPECT_FALSE(create(config));

@@ -49,6 +49,15 @@ std::vector<std::string> names_of(const Rows& rows) {
   return names;
 }
 
+const HostKey* find_host_key(const TransportConfig& config, const PublicKeyAlgorithm& algorithm) {
+  const auto fits = [&](const HostKey& key) {
+    return key.signer->public_key().type() == algorithm.type &&
+           (algorithm.form == KeyForm::kPlain || !key.certificate.empty());
+  };
+  const auto found = std::ranges::find_if(config.host_keys, fits);
+  return found == config.host_keys.end() ? nullptr : &*found;
+}
+
 Status check(const TransportConfig& config) {
   MEZ_CHECK(all_known("key exchange method", config.algorithms.kex, find_kex_algorithm));
   MEZ_CHECK(all_known("host key algorithm", config.algorithms.host_keys, find_public_key_algorithm));
@@ -65,6 +74,12 @@ Status check(const TransportConfig& config) {
   }
   for (const auto& host_key : config.host_keys) {
     if (host_key.signer == nullptr) return fail(ErrorCode::kInvalidArgument, "a host key without its signer");
+  }
+  const auto usable = [&](const std::string& name) {
+    return find_host_key(config, *find_public_key_algorithm(name)) != nullptr;
+  };
+  if (config.role == Role::kServer && std::ranges::none_of(config.algorithms.host_keys, usable)) {
+    return fail(ErrorCode::kInvalidArgument, "no host key is of an allowed algorithm; allow one more or add a key");
   }
   return {};
 }
@@ -88,12 +103,7 @@ Result<std::unique_ptr<Transport>> Transport::create(std::shared_ptr<const Trans
 }
 
 const HostKey* SshTransport::host_key_for(const PublicKeyAlgorithm& algorithm) const {
-  const auto fits = [&](const HostKey& key) {
-    return key.signer->public_key().type() == algorithm.type &&
-           (algorithm.form == KeyForm::kPlain || !key.certificate.empty());
-  };
-  const auto found = std::ranges::find_if(config_->host_keys, fits);
-  return found == config_->host_keys.end() ? nullptr : &*found;
+  return find_host_key(*config_, algorithm);
 }
 
 KexInit SshTransport::make_kexinit() const {
