@@ -141,7 +141,6 @@ void Uploader::note_failure(const std::string& session_id, const Error& error) {
   if (error.code == ErrorCode::kCorrupt) ++wait.mismatches;
   const bool hopeless = error.code == ErrorCode::kInvalidArgument || wait.mismatches >= kMaxMismatches;
   const bool moved = hopeless && spool_.set_aside(session_id).has_value();
-  log::error("uploading session recording", {{"session_id", session_id}, {"error", error}, {"set_aside", moved}});
   if (callbacks_.failed) callbacks_.failed(session_id, error, moved);
   if (moved) {
     waits_.erase(session_id);
