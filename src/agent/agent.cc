@@ -434,8 +434,9 @@ Status run_agent(Config config, const std::filesystem::path& config_file) {
   }
   ::signal(SIGPIPE, SIG_IGN);
   if (Status made = make_directories(config.data_dir, 0700); !made) {
-    return fail(ErrorCode::kIo, "the data folder can't be made: {}; set MEZITE_DATA_DIR to a folder that {} may write",
-                made.error().message, "this user");
+    return fail(ErrorCode::kIo,
+                "the data folder can't be made: {}; set MEZITE_DATA_DIR to a folder that this user may write",
+                made.error().message);
   }
   Result<recording::Spool> spool = recording::Spool::open(config.spool_dir(), config.spool_max_bytes);
   if (!spool) {

@@ -455,17 +455,16 @@ void SessionChannel::on_exit(int wait_status) {
 }
 
 void SessionChannel::finish_if_done() {
-  if (state_ != State::kRunning) return;
-  if (out_ended_ && err_ended_) {
-    channel_.send_eof();
-    if (wait_status_) finish("");
-  }
+  if (state_ == State::kRunning && out_ended_ && err_ended_ && wait_status_) finish("");
 }
 
 void SessionChannel::finish(std::string_view reason) {
   if (state_ == State::kEnded) return;
   state_ = State::kEnded;
   if (end_reason_.empty()) end_reason_ = std::string(reason);
+  // Not sooner, though the program may have closed its output long before it ended: clients answer an end of file with
+  // CLOSE when they have sent theirs, and would not see the exit status any more.
+  channel_.send_eof();
   if (wait_status_ && WIFSIGNALED(*wait_status_)) {
     channel_.send_exit_signal(
         {.name = signal_name(WTERMSIG(*wait_status_)), .core_dumped = WCOREDUMP(*wait_status_) != 0, .message = {}});
