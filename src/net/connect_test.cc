@@ -105,6 +105,26 @@ TEST(Admission, BoundsRateAndHalfOpenPerSourceAndInAll) {
   EXPECT_TRUE(admission.admit(one));
 }
 
+TEST(Admission, TheOldestHalfOpenPeerGoesForANewOne) {
+  ManualClock clock;
+  Admission admission({.per_second = 0, .burst = 100, .half_open_per_source = 2, .half_open = 3}, clock);
+  std::string gone;
+  auto enter = [&](const char* ip, char name) { return admission.admit({ip, 1}, [&gone, name] { gone += name; }); };
+  auto a = enter("192.0.2.1", 'a');
+  auto b = enter("192.0.2.1", 'b');
+  auto c = enter("192.0.2.1", 'c');
+  ASSERT_TRUE(a && b && c);
+  EXPECT_EQ(gone, "a") << "of the same source";
+  b->release();  // authenticated: no longer in question
+  auto d = enter("192.0.2.2", 'd');
+  auto e = enter("192.0.2.3", 'e');
+  auto f = enter("192.0.2.4", 'f');
+  EXPECT_TRUE(d && e && f);
+  EXPECT_EQ(gone, "ac") << "of all";
+  a->release();
+  EXPECT_EQ(admission.half_open(), 3u) << "one that went is not counted twice";
+}
+
 TEST(Admission, CountsAnIPv6NetworkAsOneSource) {
   ManualClock clock;
   Admission admission({.per_second = 0, .burst = 2}, clock);

@@ -27,6 +27,10 @@ class Reading : public std::enable_shared_from_this<Reading> {
     });
   }
 
+  void cancel() {
+    if (then_) finish(fail(ErrorCode::kUnavailable, "too many connections are being set up"));
+  }
+
  private:
   void ready() {
     std::array<std::uint8_t, 4096> buffer;
@@ -70,10 +74,14 @@ class Reading : public std::enable_shared_from_this<Reading> {
 
 }  // namespace
 
-void read_first_bytes(Shard& shard, UniqueFd fd, std::size_t limit, std::chrono::milliseconds timeout,
-                      std::function<FirstBytesVerdict(BytesView)> decide,
-                      std::move_only_function<void(Result<FirstBytes>)> then) {
-  std::make_shared<Reading>(shard, std::move(fd), limit, std::move(decide), std::move(then))->start(timeout);
+std::function<void()> read_first_bytes(Shard& shard, UniqueFd fd, std::size_t limit, std::chrono::milliseconds timeout,
+                                       std::function<FirstBytesVerdict(BytesView)> decide,
+                                       std::move_only_function<void(Result<FirstBytes>)> then) {
+  auto reading = std::make_shared<Reading>(shard, std::move(fd), limit, std::move(decide), std::move(then));
+  reading->start(timeout);
+  return [weak = std::weak_ptr(reading)] {
+    if (auto self = weak.lock()) self->cancel();
+  };
 }
 
 }  // namespace mezite::net

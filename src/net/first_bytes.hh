@@ -19,10 +19,11 @@ struct FirstBytes {
 
 // Reads from a non-blocking socket until decide(bytes so far) says kEnough, then calls then once, on the shard (never
 // from within this call). A peer that has said nothing when the time is over is put to decide() with no bytes: some
-// protocols let the server speak first. Errors: kProtocol at limit bytes without a decision or at the peer's end,
+// protocols let the server speak first. The function that comes back ends the reading, on the shard, with kUnavailable;
+// afterwards it does nothing. Errors: kProtocol at limit bytes without a decision or at the peer's end,
 // kTimeout, kIo.
-void read_first_bytes(Shard& shard, UniqueFd fd, std::size_t limit, std::chrono::milliseconds timeout,
-                      std::function<FirstBytesVerdict(BytesView)> decide,
-                      std::move_only_function<void(Result<FirstBytes>)> then);
+std::function<void()> read_first_bytes(Shard& shard, UniqueFd fd, std::size_t limit, std::chrono::milliseconds timeout,
+                                       std::function<FirstBytesVerdict(BytesView)> decide,
+                                       std::move_only_function<void(Result<FirstBytes>)> then);
 
 }  // namespace mezite::net

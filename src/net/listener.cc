@@ -56,14 +56,30 @@ void Admission::Pass::release() {
   if (owner_ == nullptr) return;
   Admission& owner = *std::exchange(owner_, nullptr);
   std::lock_guard lock(owner.mutex_);
-  --owner.half_open_;
-  auto found = owner.sources_.find(source_);
-  if (found != owner.sources_.end() && found->second.half_open > 0) --found->second.half_open;
+  auto found = owner.entries_.find(id_);
+  if (found != owner.entries_.end()) owner.drop(found);
+}
+
+void Admission::drop(Entries::iterator entry) {
+  auto source = sources_.find(entry->second.source);
+  if (source != sources_.end() && source->second.half_open > 0) --source->second.half_open;
+  entries_.erase(entry);
+}
+
+// Makes the oldest half-open peer go, of this source or of any.
+bool Admission::make_room(const std::string* source) {
+  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
+    if (!entry->second.evict || (source != nullptr && entry->second.source != *source)) continue;
+    entry->second.evict();
+    drop(entry);
+    return true;
+  }
+  return false;
 }
 
 std::size_t Admission::half_open() const {
   std::lock_guard lock(mutex_);
-  return half_open_;
+  return entries_.size();
 }
 
 void Admission::forget_idle(SteadyTime now) {
@@ -74,7 +90,7 @@ void Admission::forget_idle(SteadyTime now) {
   });
 }
 
-Result<Admission::Pass> Admission::admit(const Address& peer) {
+Result<Admission::Pass> Admission::admit(const Address& peer, Evict evict) {
   std::string key = source_of(peer);
   SteadyTime now = clock_.steady();
   std::lock_guard lock(mutex_);
@@ -90,14 +106,16 @@ Result<Admission::Pass> Admission::admit(const Address& peer) {
   source.filled = now;
   if (source.tokens < 1) return fail(ErrorCode::kResourceExhausted, "too many connections a second from {}", peer.ip);
   source.tokens -= 1;
-  if (source.half_open >= limits_.half_open_per_source) {
+  if (source.half_open >= limits_.half_open_per_source && !make_room(&key)) {
     return fail(ErrorCode::kResourceExhausted, "too many unauthenticated connections from {}", peer.ip);
   }
-  if (half_open_ >= limits_.half_open)
+  if (entries_.size() >= limits_.half_open && !make_room(nullptr)) {
     return fail(ErrorCode::kResourceExhausted, "too many unauthenticated connections");
+  }
   ++source.half_open;
-  ++half_open_;
-  return Pass(this, std::move(key));
+  std::uint64_t id = next_++;
+  entries_.emplace(id, Entry{std::move(key), std::move(evict)});
+  return Pass(this, id);
 }
 
 Listener::Listener(Shard& on, ShardPool& pool, AcceptHandler handler, ListenOptions options)

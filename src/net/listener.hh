@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -15,7 +16,9 @@
 namespace mezite::net {
 
 // Bounds for peers that are not authenticated yet: new connections per source and second (token bucket), half-open ones
-// per source and in all. Any thread. A source is an IPv4 address or an IPv6 /64.
+// per source and in all. At a bound of the half-open ones the oldest has to go, so that a flood of connections that say
+// nothing keeps nobody out (DHeat, CVE-2002-20001, and its simpler kin). Any thread. A source is an IPv4 address or an
+// IPv6 /64.
 class Admission {
  public:
   struct Limits {
@@ -29,11 +32,11 @@ class Admission {
   class Pass {
    public:
     Pass() = default;
-    Pass(Pass&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), source_(std::move(other.source_)) {}
+    Pass(Pass&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), id_(other.id_) {}
     Pass& operator=(Pass&& other) noexcept {
       release();
       owner_ = std::exchange(other.owner_, nullptr);
-      source_ = std::move(other.source_);
+      id_ = other.id_;
       return *this;
     }
     ~Pass() { release(); }
@@ -41,15 +44,18 @@ class Admission {
 
    private:
     friend class Admission;
-    Pass(Admission* owner, std::string source) : owner_(owner), source_(std::move(source)) {}
+    Pass(Admission* owner, std::uint64_t id) : owner_(owner), id_(id) {}
     Admission* owner_ = nullptr;
-    std::string source_;
+    std::uint64_t id_ = 0;
   };
+  // Ends a half-open connection: called at most once, from any thread and with the Admission locked, so it only posts.
+  // One that can't be ended (null) is never made to go: at a bound that only such ones fill, the new peer is refused.
+  using Evict = std::function<void()>;
 
   explicit Admission(Limits limits, const Clock& clock = system_clock()) : limits_(limits), clock_(clock) {}
 
   // kResourceExhausted says which bound was hit. The Admission must outlive its passes.
-  Result<Pass> admit(const Address& peer);
+  Result<Pass> admit(const Address& peer, Evict evict = {});
   std::size_t half_open() const;
 
  private:
@@ -58,13 +64,21 @@ class Admission {
     SteadyTime filled;
     std::size_t half_open = 0;
   };
+  struct Entry {
+    std::string source;
+    Evict evict;
+  };
+  using Entries = std::map<std::uint64_t, Entry>;  // by age
   void forget_idle(SteadyTime now);
+  bool make_room(const std::string* source);
+  void drop(Entries::iterator entry);
 
   const Limits limits_;
   const Clock& clock_;
   mutable std::mutex mutex_;
   std::unordered_map<std::string, Source> sources_;
-  std::size_t half_open_ = 0;
+  Entries entries_;
+  std::uint64_t next_ = 1;
 };
 
 // Accepted: non-blocking, close-on-exec, TCP_NODELAY.

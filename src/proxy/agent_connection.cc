@@ -33,14 +33,20 @@ class AgentConnection final : public ssh::ServerHandler,
                               public std::enable_shared_from_this<AgentConnection> {
  public:
   AgentConnection(Context& context, NodeReports& reports, net::Shard& shard, net::Address peer,
-                  net::Admission::Pass pass)
-      : context_(context), reports_(reports), shard_(shard), peer_(std::move(peer)), pass_(std::move(pass)) {}
+                  net::Admission::Pass pass, std::shared_ptr<HalfOpen> half)
+      : context_(context),
+        reports_(reports),
+        shard_(shard),
+        peer_(std::move(peer)),
+        pass_(std::move(pass)),
+        half_(std::move(half)) {}
   // On any thread, when ended() has been called; else when the shards have stopped.
   ~AgentConnection() override { shard_.cancel(silence_); }
 
   void start(UniqueFd fd, Bytes first_bytes) {
     live_ =
         context_.live.add(shard_, LiveKind::kConnection, shared_from_this(), [this] { end("the hub is stopping"); });
+    half_->end = [this] { link_->abort({ErrorCode::kUnavailable, "too many connections are being set up"}); };
     auto endpoint = std::make_unique<ssh::ServerEndpoint>(context_.tunnel_config(), *this, context_.services.clock);
     endpoint_ = endpoint.get();
     link_ = std::make_unique<net::SshLink>(shard_, std::move(fd), std::move(endpoint), std::move(first_bytes),
@@ -100,6 +106,7 @@ class AgentConnection final : public ssh::ServerHandler,
   }
   void on_authenticated(const ssh::PeerIdentity&) override {
     pass_.release();
+    half_.reset();
     log::debug("agent authenticated", {{"node", node_name_}, {"peer", peer_.text()}});
   }
   void on_channel_open(const ssh::ChannelOpen& open, ssh::ChannelOpenResponder responder) override;
@@ -220,6 +227,7 @@ class AgentConnection final : public ssh::ServerHandler,
 
   void ended(Status status) {
     over_ = true;
+    half_.reset();
     shard_.cancel(silence_);
     if (why_.empty()) why_ = status ? "the agent closed the connection" : status.error().message;
     if (registered_ && context_.tunnels.remove(*this)) {
@@ -238,6 +246,7 @@ class AgentConnection final : public ssh::ServerHandler,
   net::Shard& shard_;
   net::Address peer_;
   net::Admission::Pass pass_;
+  std::shared_ptr<HalfOpen> half_;  // until it has authenticated
   LiveSet::Id live_ = 0;
   ssh::ServerEndpoint* endpoint_ = nullptr;  // of link_
   std::unique_ptr<net::SshLink> link_;
@@ -287,7 +296,8 @@ void AgentConnection::on_channel_open(const ssh::ChannelOpen& open, ssh::Channel
 }
 
 void serve_tunnel(Context& context, NodeReports& reports, net::Shard& shard, UniqueFd fd, net::Address peer) {
-  auto pass = context.tunnel_admission.admit(peer);
+  auto half = std::make_shared<HalfOpen>();
+  auto pass = admit(context.tunnel_admission, shard, peer, half);
   if (!pass) return log::debug("tunnel connection refused", {{"peer", peer.text()}, {"why", pass.error()}});
   auto decide = [](BytesView bytes) {
     std::string_view text = as_text(bytes);
@@ -297,13 +307,15 @@ void serve_tunnel(Context& context, NodeReports& reports, net::Shard& shard, Uni
     bool whole = text.find('\n') != std::string_view::npos;
     return ssh || other || whole ? net::FirstBytesVerdict::kEnough : net::FirstBytesVerdict::kMore;
   };
-  net::read_first_bytes(
+  half->end = net::read_first_bytes(
       shard, std::move(fd), kMaxPreface, kPrefaceTimeout, decide,
-      [&context, &reports, &shard, peer, pass = std::move(*pass)](Result<net::FirstBytes> got) mutable {
+      [&context, &reports, &shard, peer, pass = std::move(*pass), half](Result<net::FirstBytes> got) mutable {
+        half->end = nullptr;
         if (!got) return log::debug("tunnel connection closed", {{"peer", peer.text()}, {"why", got.error()}});
         std::string_view text = as_text(got->bytes);
         if (text.starts_with("SSH-")) {
-          auto agent = std::make_shared<AgentConnection>(context, reports, shard, std::move(peer), std::move(pass));
+          auto agent =
+              std::make_shared<AgentConnection>(context, reports, shard, std::move(peer), std::move(pass), half);
           return agent->start(std::move(got->fd), std::move(got->bytes));
         }
         std::size_t line = text.find('\n');

@@ -6,9 +6,9 @@
 namespace mezite::proxy {
 namespace {
 
-// Many users may sit behind one address; what these bound is a flood.
+// Many users may sit behind one address; what these bound is a flood, in which the oldest half-open peers go first.
 constexpr net::Admission::Limits kFrontLimits{
-    .per_second = 200, .burst = 1000, .half_open_per_source = 128, .half_open = 1024, .sources = 65536};
+    .per_second = 1000, .burst = 5000, .half_open_per_source = 256, .half_open = 1024, .sources = 65536};
 // Agents of a whole site reconnect at once after an outage, and each session is a data connection.
 constexpr net::Admission::Limits kTunnelLimits{
     .per_second = 500, .burst = 5000, .half_open_per_source = 1024, .half_open = 4096, .sources = 65536};
@@ -17,6 +17,16 @@ constexpr std::chrono::seconds kTicketLife{30};
 constexpr std::size_t kTicketLimit = 65536;
 
 }  // namespace
+
+Result<net::Admission::Pass> admit(net::Admission& admission, net::Shard& shard, const net::Address& peer,
+                                   const std::shared_ptr<HalfOpen>& half) {
+  return admission.admit(peer, [&shard, weak = std::weak_ptr(half)] {
+    shard.post([weak] {
+      auto one = weak.lock();
+      if (one && one->end) one->end();
+    });
+  });
+}
 
 Context::Context(auth::Services& services_in, net::ShardPool& shards_in)
     : services(services_in),

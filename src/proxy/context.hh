@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -24,6 +25,14 @@ struct DialTicket {
   std::string node_id;
   std::string client_ip;
 };
+
+// A connection that has not authenticated yet: how it is ended for one that comes after it. On its shard.
+struct HalfOpen {
+  std::function<void()> end;
+};
+// Counts it against the bounds; `half` is the connection's.
+Result<net::Admission::Pass> admit(net::Admission& admission, net::Shard& shard, const net::Address& peer,
+                                   const std::shared_ptr<HalfOpen>& half);
 
 // Lives as long as the proxy; every connection refers to it. All members may be used from any thread.
 struct Context {

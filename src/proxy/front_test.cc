@@ -159,6 +159,19 @@ TEST_F(FrontTest, AScannerThatWaitsIsAnswered) {
   EXPECT_EQ(net::testing::receive(connected->fd.get(), 8), "SSH-2.0-");
 }
 
+// DHeat and its simpler kin: connections that never authenticate keep nobody out.
+TEST_F(FrontTest, AFloodOfHalfOpenConnectionsKeepsNobodyOut) {
+  std::string id = hub_.identity_file("alice");
+  std::vector<UniqueFd> flood;
+  for (int i = 0; i < 600; ++i) {
+    auto connected = net::connect_blocking({"127.0.0.1", hub_.proxy->ssh_port()}, 5s);
+    ASSERT_TRUE(connected);
+    if (i % 2 == 0) net::testing::send_all(connected->fd.get(), "SSH-2.0-flood\r\n");
+    flood.push_back(std::move(connected->fd));
+  }
+  EXPECT_EQ(reach("web-01:22", "hello", id).out, "hello");
+}
+
 TEST_F(FrontTest, AGreetingOfTheAgentIsNotLost) {
   auto eager_node = hub_.add_node("eager-01", {{"env", "dev"}});
   auto eager = FakeAgent::connect(hub_, eager_node, {.greeting = "SSH-2.0-agent\r\n"});

@@ -102,10 +102,12 @@ void serve_ticket(Context& context, net::Shard& shard, UniqueFd fd, const net::A
 }  // namespace
 
 void serve_front(Context& context, net::Shard& shard, UniqueFd fd, net::Address peer) {
-  auto pass = context.front_admission.admit(peer);
+  auto half = std::make_shared<HalfOpen>();
+  auto pass = admit(context.front_admission, shard, peer, half);
   if (!pass) return log::debug("connection refused", {{"peer", peer.text()}, {"why", pass.error()}});
   net::read_first_bytes(shard, std::move(fd), kMaxPreface, kSilence, decide,
-                        [&context, &shard, peer, pass = std::move(*pass)](Result<net::FirstBytes> got) mutable {
+                        [&context, &shard, peer, pass = std::move(*pass), half](Result<net::FirstBytes> got) mutable {
+                          half->end = nullptr;
                           if (!got)
                             return log::debug("connection closed", {{"peer", peer.text()}, {"why", got.error()}});
                           std::string_view text = as_text(got->bytes);
@@ -117,7 +119,7 @@ void serve_front(Context& context, net::Shard& shard, UniqueFd fd, net::Address 
                           }
                           // Whatever else it is, the transport says what it makes of it (RFC 4253 §4.2).
                           auto user =
-                              std::make_shared<UserConnection>(context, shard, std::move(peer), std::move(pass));
+                              std::make_shared<UserConnection>(context, shard, std::move(peer), std::move(pass), half);
                           user->start(std::move(got->fd), std::move(got->bytes));
                         });
 }

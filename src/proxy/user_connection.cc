@@ -19,18 +19,21 @@ bool is_node_port(std::uint32_t port) { return port == 22 || port == 0 || port =
 
 }  // namespace
 
-UserConnection::UserConnection(Context& context, net::Shard& shard, net::Address peer, net::Admission::Pass pass)
-    : context_(context), shard_(shard), peer_(std::move(peer)), pass_(std::move(pass)) {}
+UserConnection::UserConnection(Context& context, net::Shard& shard, net::Address peer, net::Admission::Pass pass,
+                               std::shared_ptr<HalfOpen> half)
+    : context_(context), shard_(shard), peer_(std::move(peer)), pass_(std::move(pass)), half_(std::move(half)) {}
 
 UserConnection::~UserConnection() = default;
 
 void UserConnection::start(UniqueFd fd, Bytes first_bytes) {
   live_ = context_.live.add(shard_, LiveKind::kConnection, shared_from_this(), [this] { end("the hub is stopping"); });
+  half_->end = [this] { link_->abort({ErrorCode::kUnavailable, "too many connections are being set up"}); };
   auto endpoint = std::make_unique<ssh::ServerEndpoint>(context_.front_config(), *this, context_.services.clock);
   endpoint_ = endpoint.get();
   link_ = std::make_unique<net::SshLink>(shard_, std::move(fd), std::move(endpoint), std::move(first_bytes),
                                          [this](Status) {
                                            over_ = true;
+                                           half_.reset();
                                            context_.live.remove(live_);
                                          });
 }
@@ -127,6 +130,7 @@ void UserConnection::on_auth_refused(const ssh::AuthRequest& request, std::strin
 
 void UserConnection::on_authenticated(const ssh::PeerIdentity&) {
   pass_.release();
+  half_.reset();
   if (!visitor_) return end("internal error");
   admitted_ = true;
   unadmitted_.reset();

@@ -18,7 +18,8 @@ namespace mezite::proxy {
 // Lives in Context::live from start() to its end.
 class UserConnection final : public ssh::ServerHandler, public std::enable_shared_from_this<UserConnection> {
  public:
-  UserConnection(Context& context, net::Shard& shard, net::Address peer, net::Admission::Pass pass);
+  UserConnection(Context& context, net::Shard& shard, net::Address peer, net::Admission::Pass pass,
+                 std::shared_ptr<HalfOpen> half);
   ~UserConnection() override;
 
   void start(UniqueFd fd, Bytes first_bytes);
@@ -43,6 +44,7 @@ class UserConnection final : public ssh::ServerHandler, public std::enable_share
   net::Shard& shard_;
   net::Address peer_;
   net::Admission::Pass pass_;
+  std::shared_ptr<HalfOpen> half_;  // until it has authenticated
   LiveSet::Id live_ = 0;
   ssh::ServerEndpoint* endpoint_ = nullptr;  // of link_
   std::unique_ptr<net::SshLink> link_;
