@@ -357,6 +357,36 @@ TEST_F(RpcTest, TheLocalSocketIsForAdministratorsAndIsAudited) {
   }
 }
 
+TEST_F(RpcTest, ADeletedUsersCertificatesAreLockedOut) {
+  add_user("alice", {"access"});
+  auto stub = v1::AdminService::NewStub(local_channel());
+  auto revision = [this] { return services_->identity->revision().value_or(-1); };
+  std::int64_t before = revision();
+  v1::NameRequest name;
+  name.set_name("alice");
+  v1::Empty nothing;
+  grpc::ClientContext deleting;
+  prepare(deleting);
+  grpc::Status status = stub->DeleteUser(&deleting, name, &nothing);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  auto locks = services_->identity->locks.active();
+  ASSERT_TRUE(locks);
+  ASSERT_THAT(*locks, SizeIs(1));
+  EXPECT_EQ((*locks)[0].name, "alice");
+  EXPECT_TRUE((*locks)[0].expires_at);
+  EXPECT_GT(revision(), before);
+  v1::CreateUserRequest again;
+  again.set_name("alice");
+  again.add_roles("access");
+  v1::CreateUserResponse response;
+  grpc::ClientContext creating;
+  prepare(creating);
+  status = stub->CreateUser(&creating, again, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_THAT(*services_->identity->locks.active(), SizeIs(0));
+  EXPECT_FALSE(response.user().locked());
+}
+
 TEST(AdminSocketPeer, OnlyRootAndTheHubsOwnUser) {
   EXPECT_TRUE(is_admin_uid(0, 998));
   EXPECT_TRUE(is_admin_uid(998, 998));

@@ -47,6 +47,37 @@ Status check_password(std::string_view password) {
   return {};
 }
 
+constexpr std::string_view kDeleted = "the user was deleted";
+
+// A deleted user's certificates live on for a while; this lock, which agents know of, does not let them be used.
+Status lock_certificates_of(Services& services, const Call& call, const std::string& user) {
+  identity::NewLock lock{
+      .kind = "user", .name = user, .message = std::string(kDeleted), .created_by = call.caller.name};
+  lock.expires_at = services.clock.now() + pki::kMaxUserTtl;
+  MEZ_TRY(identity::Lock made, services.identity->locks.create(lock));
+  audit::Event event = event_by(services, call.caller, audit::EventKind::kLockCreated);
+  event.resource_type = "lock";
+  event.resource_name = made.id;
+  event.details = audit::Details().add("kind", made.kind).add("name", made.name).add("message", made.message).text();
+  return record(services, event);
+}
+
+// Somebody new gets the name: the lock of the one who had it goes.
+Status unlock_name(Services& services, const Call& call, const std::string& user) {
+  MEZ_TRY(std::vector<identity::Lock> locks, services.identity->locks.active());
+  for (const identity::Lock& lock : locks) {
+    if (lock.kind != "user" || lock.name != user || lock.message != kDeleted) continue;
+    MEZ_CHECK(services.identity->locks.remove(lock.id));
+    audit::Event event = event_by(services, call.caller, audit::EventKind::kLockDeleted);
+    event.resource_type = "lock";
+    event.resource_name = lock.id;
+    event.details = audit::Details().add("kind", lock.kind).add("name", lock.name).text();
+    MEZ_CHECK(record(services, event));
+    services.announce_revision();
+  }
+  return {};
+}
+
 }  // namespace
 
 Status login_user(Services& services, const Call& call, const v1::LoginRequest& request, v1::LoginResponse& response) {
@@ -65,14 +96,15 @@ Status create_user(Services& services, const Call& call, const v1::CreateUserReq
   audit::Event event = user_event(services, call, audit::EventKind::kUserCreated, created.name);
   event.details = audit::Details().add("roles", created.roles).text();
   MEZ_CHECK(record(services, event));
+  MEZ_CHECK(unlock_name(services, call, created.name));
   if (!request.password().empty()) {
     MEZ_CHECK(services.identity->passwords.set(created.name, request.password()));
-    MEZ_TRY(created, services.identity->users.get(created.name));
   } else {
     MEZ_TRY(identity::Invite invite, services.identity->invites.create(created.name, identity::InvitePurpose::kInvite));
     response.set_invite_url(invite_url(services, invite.secret));
     response.set_invite_expires_at_ms(to_unix_millis(invite.expires_at));
   }
+  MEZ_TRY(created, services.identity->users.get(created.name));
   put(created, *response.mutable_user());
   return {};
 }
@@ -107,6 +139,7 @@ Status update_user(Services& services, const Call& call, const v1::UpdateUserReq
 
 Status delete_user(Services& services, const Call& call, const v1::NameRequest& request, v1::Empty&) {
   MEZ_CHECK(services.identity->users.remove(request.name()));
+  MEZ_CHECK(lock_certificates_of(services, call, request.name()));
   services.announce_revision();
   return record(services, user_event(services, call, audit::EventKind::kUserDeleted, request.name()));
 }
