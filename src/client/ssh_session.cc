@@ -154,11 +154,14 @@ Result<int> Session::run(UniqueFd socket) {
   config.keepalive.interval = std::chrono::seconds(15);
   auto endpoint = std::make_unique<ssh::ClientEndpoint>(std::move(config), *this, shard_.clock());
   endpoint_ = endpoint.get();
-  link_ =
-      std::make_unique<net::SshLink>(shard_, std::move(socket), std::move(endpoint), Bytes(), [this](Status status) {
-        if (!status && !exit_status_ && !failure_) failure_ = status.error();
-        finish();
-      });
+  const auto on_link_end = [this](Status status) {
+    link_ended_ = true;
+    if (!status && !exit_status_ && !failure_) failure_ = status.error();
+    finish();
+    stop_when_done();
+  };
+  link_ = std::make_unique<net::SshLink>(shard_, std::move(socket), std::move(endpoint), Bytes(), on_link_end,
+                                         net::SshLinkOptions{.close_limit = std::chrono::seconds(1)});
   shard_.run();
   raw_.reset();
   link_.reset();
