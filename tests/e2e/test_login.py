@@ -90,8 +90,10 @@ def test_logout_forgets(cluster):
 def test_ttl_is_bounded(cluster):
     from datetime import datetime
     identity = cluster.dir / "id-ttl"
-    for ttl, hours in (("30m", 0.5), ("100h", 24)):
-        cluster.msh("login", f"--proxy=127.0.0.1:{cluster.web}", "--user=alice", "--password=a good long password",
+    cluster.role("week", {"node_labels": {"*": "*"}, "logins": [cluster.login]}, options={"max_session_ttl": "7d"})
+    cluster.user("walt", "week")
+    for user, ttl, hours in (("walt", "30m", 0.5), ("walt", "100h", 24), ("alice", "100h", 12)):
+        cluster.msh("login", f"--proxy=127.0.0.1:{cluster.web}", f"--user={user}", "--password=a good long password",
                     f"--ca-pin={cluster.pin()}", f"--out={identity}", f"--ttl={ttl}", user="ttl")
         listing = subprocess.run(["ssh-keygen", "-L", "-f", f"{identity}-cert.pub"], capture_output=True, text=True, check=True,
                                  env={**os.environ, "TZ": "UTC"}).stdout

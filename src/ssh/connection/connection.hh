@@ -56,7 +56,7 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
 
   // ---- for Channel and the responders
   std::size_t write(ChannelCore& channel, BytesView data, DataKind kind);
-  std::size_t writable(const ChannelCore& channel) const;
+  std::size_t writable(ChannelCore& channel);
   std::span<std::uint8_t> write_space(ChannelCore& channel, std::size_t max, DataKind kind);
   void commit_write(ChannelCore& channel, std::size_t size);
   void consumed(ChannelCore& channel, std::size_t size);

@@ -116,10 +116,13 @@ std::size_t ConnectionCore::room(const ChannelCore& channel) const {
   return std::min(channel.peer_window, channel.max_send);
 }
 
-std::size_t ConnectionCore::writable(const ChannelCore& channel) const {
+std::size_t ConnectionCore::writable(ChannelCore& channel) {
   if (!may_send(channel)) return 0;
   const std::size_t waiting = transport_->output_size();
-  if (waiting >= limits_.output_high_water_bytes) return 0;
+  if (waiting >= limits_.output_high_water_bytes || channel.peer_window == 0) {
+    mark_blocked(channel);
+    return 0;
+  }
   const std::size_t packets = (limits_.output_high_water_bytes - waiting + channel.max_send - 1) / channel.max_send;
   return std::min<std::size_t>(channel.peer_window, packets * channel.max_send);
 }
