@@ -101,18 +101,20 @@ Result<int> login(LoginOptions options) {
   if (client::is_terminal(STDIN_FILENO) && client::is_terminal(STDERR_FILENO)) {
     trust_request.ask = [&proxy](const std::string& pin) { return ask_about_hub(proxy, pin); };
   }
+  const auto with_hint = [](Error error) {
+    if (error.code == ErrorCode::kUnavailable)
+      error.message += "; is mezhub running there, and is --proxy its web address?";
+    return std::unexpected(std::move(error));
+  };
   const auto decided = client::decide_trust(trust_request);
-  if (!decided && decided.error().code == ErrorCode::kUnavailable) {
-    return fail(ErrorCode::kUnavailable, "{}; is mezhub running there, and is --proxy its web address?",
-                decided.error().message);
-  }
-  MEZ_TRY(const auto trust, decided);
+  if (!decided) return with_hint(decided.error());
+  const client::TrustChoice& trust = *decided;
   if (trust.mode == client::TrustMode::kInsecure) {
     note("warning: --insecure: anyone on the way can read the password and pose as the hub");
   }
 
   client::WebApi api(proxy, trust.policy());
-  MEZ_CHECK(api.ping());  // before a password is asked for
+  if (const auto ping = api.ping(); !ping) return with_hint(ping.error());  // before a password is asked for
   std::string user = options.user;
   if (user.empty()) user = known && !known->user.empty() ? known->user : local_user();
   MEZ_TRY(const Secret password, get_password(options, user, proxy.text()));

@@ -138,8 +138,9 @@ void add_ssh(CLI::App& app, Flags& flags) {
 Result<int> run(CLI::App& app, Flags& flags) {
   const auto chosen = [&app](const char* name) { return app.got_subcommand(name); };
   if (chosen("login")) {
-    MEZ_TRY(const auto ttl, parse_duration(flags.ttl));
-    flags.login.ttl = std::chrono::duration_cast<std::chrono::seconds>(ttl);
+    const auto ttl = parse_duration(flags.ttl);
+    if (!ttl) return wrap(ttl.error(), "--ttl");
+    flags.login.ttl = std::chrono::duration_cast<std::chrono::seconds>(*ttl);
     flags.login.password_given = app.get_subcommand("login")->count("--password") > 0;
     return login(std::move(flags.login));
   }
