@@ -62,8 +62,8 @@ def test_terminal_follows_the_window(cluster):
     terminal.type("stty size\n")
     terminal.expect(r"31 97")
     terminal.resize(40, 120)
-    terminal.type("stty size\n")
-    terminal.expect(r"40 120")
+    terminal.type('until [ "$(stty size)" = "40 120" ]; do :; done; echo now-$(stty size)\n')
+    terminal.expect(r"now-40 120")
     terminal.type("exit 7\n")
     assert terminal.wait() == 7
 
@@ -76,8 +76,8 @@ def test_terminal_of_msh(cluster):
     terminal.expect(r"33 99")
     terminal.expect(r"/dev/pts/\d+")
     terminal.resize(20, 70)
-    terminal.type("stty size\n")
-    terminal.expect(r"20 70")
+    terminal.type('until [ "$(stty size)" = "20 70" ]; do :; done; echo now-$(stty size)\n')
+    terminal.expect(r"now-20 70")
     terminal.expect(r"[$#] ")
     terminal.type("\x03")  # an interrupt reaches the shell, not msh
     terminal.expect(r"[$#] ")

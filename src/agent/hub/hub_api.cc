@@ -14,6 +14,7 @@ namespace mezite::agent {
 namespace {
 
 constexpr std::chrono::seconds kCallLimit{20};
+constexpr std::chrono::seconds kConnectLimit{3};
 constexpr std::chrono::seconds kUploadLimit{60};
 constexpr std::chrono::seconds kProbeLimit{5};
 constexpr int kMaxMessageBytes = 32 << 20;
@@ -36,19 +37,19 @@ ErrorCode code_of(grpc::StatusCode code) {
   }
 }
 
-std::shared_ptr<v1::AgentService::Stub> make_stub(const net::HostPort& hub, const grpc::SslCredentialsOptions& tls,
-                                                  const std::string& server_name) {
+std::shared_ptr<grpc::Channel> make_channel(const net::HostPort& hub, const grpc::SslCredentialsOptions& tls,
+                                            const std::string& server_name) {
   grpc::ChannelArguments arguments;
   if (!server_name.empty()) arguments.SetSslTargetNameOverride(server_name);
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);  // which is how long a handshake may take
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
   // Agents of one machine (and a join after a failed one) must not share connections: they are different peers.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return v1::AgentService::NewStub(grpc::CreateCustomChannel(hub.text(), grpc::SslCredentials(tls), arguments));
+  return grpc::CreateCustomChannel(hub.text(), grpc::SslCredentials(tls), arguments);
 }
 
 Trust read_trust(const v1::TrustBundle& bundle) {
@@ -128,7 +129,7 @@ Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned
                                AgentKeys keys) {
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = pinned.ca_pem;
-  std::shared_ptr<v1::AgentService::Stub> stub = make_stub(hub, tls, pinned.server_name);
+  auto stub = v1::AgentService::NewStub(make_channel(hub, tls, pinned.server_name));
   v1::JoinRequest request;
   request.set_token(std::string(order.token));
   request.set_node_name(order.node_name);
@@ -149,7 +150,8 @@ Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned
 
 // A channel with one set of credentials, and the calls that run on it.
 struct HubApi::Connection {
-  std::shared_ptr<v1::AgentService::Stub> stub;
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<v1::AgentService::Stub> stub;
   std::vector<crypto::X509Certificate> roots;
   std::string cluster_name;
   std::mutex mutex;
@@ -166,10 +168,22 @@ struct HubApi::Connection {
       if (ended) return {grpc::StatusCode::UNAVAILABLE, "the agent is stopping"};
       running.insert(&context);
     }
+    await_channel();
     grpc::Status status = method(&context, &response);
     std::lock_guard lock(mutex);
     running.erase(&context);
     return status;
+  }
+
+  // A channel makes progress with its handshake only while somebody waits for it, and a call that fails at once does
+  // not: without this a channel that has lost its hub would find it again by luck. A call on a channel that is not
+  // there when the wait is over fails at once and says why.
+  void await_channel() {
+    const auto limit = std::chrono::steady_clock::now() + kConnectLimit;
+    while (channel->GetState(true) != GRPC_CHANNEL_READY && std::chrono::steady_clock::now() < limit) {
+      if (std::lock_guard lock(mutex); ended) return;
+      channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
+    }
   }
 
   void end() {
@@ -193,7 +207,8 @@ void HubApi::set_identity(const AgentIdentity& identity) {
     if (auto root = crypto::X509Certificate::from_pem(pem)) made->roots.push_back(std::move(*root));
   }
   made->cluster_name = identity.cluster_name;
-  made->stub = make_stub(hub_, tls, identity.cluster_name);
+  made->channel = make_channel(hub_, tls, identity.cluster_name);
+  made->stub = v1::AgentService::NewStub(made->channel);
   wipe(tls.pem_private_key);
   std::lock_guard lock(mutex_);
   made->ended = shut_down_;

@@ -225,7 +225,7 @@ void EventLog::drop_done_segments() {
 void EventLog::wait(std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
   wake_.wait_for(lock, limit, [this] { return more_ || interrupted_; });
-  more_ = false;
+  more_ = interrupted_ = false;
 }
 
 void EventLog::interrupt() {
