@@ -53,7 +53,7 @@ def check(src: Path) -> list[str]:
             if rank[above] > rank[layer]:
                 problems.append(f"{path}: {layer}/ may not include {target}: {above}/ is above it")
             other = "/".join(target.split("/")[:-1])
-            if other != folder and not path.stem.endswith(("_test", "_bench")):
+            if other != folder and not path.stem.endswith(("_test", "_bench", "testing")):
                 edges.setdefault(folder, set()).add(other)
     if cycle := find_cycle(edges):
         problems.append("folders include each other in a circle: " + " -> ".join(cycle))

@@ -9,9 +9,10 @@ clang-format-19 --dry-run -Werror "${sources[@]}" || { echo "lint: run clang-for
 /usr/bin/python3 scripts/check_includes.py || failed=1
 for script in $(git ls-files '*.sh' .ci/run); do bash -n "$script" || failed=1; done
 
-# A source file past 600 lines holds more than one idea.
+# A source file past 600 lines holds more than one idea; a list of cases may be a little longer.
 while read -r lines file; do
-  [ "$file" = total ] || [ "$lines" -le 600 ] || { echo "lint: $file has $lines lines; split it by concept"; failed=1; }
+  most=600; [[ $file == *_test.cc ]] && most=700
+  [ "$lines" -le $most ] || { echo "lint: $file has $lines lines; split it by concept"; failed=1; }
 done < <(wc -l "${sources[@]}" | grep -v ' total$')
 
 if [ "${TIDY:-yes}" = yes ]; then

@@ -13,7 +13,7 @@
 #include "agent/join.hh"
 #include "agent/outbox/senders.hh"
 #include "agent/session/server.hh"
-#include "agent/version.hh"
+#include "agent/settings/version.hh"
 #include "base/file.hh"
 #include "base/log.hh"
 #include "base/notify.hh"

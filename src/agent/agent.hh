@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "agent/config.hh"
+#include "agent/settings/config.hh"
 #include "base/result.hh"
 
 namespace mezite::agent {

@@ -3,8 +3,8 @@
 
 #include <functional>
 
-#include "agent/config.hh"
 #include "agent/hub/identity.hh"
+#include "agent/settings/config.hh"
 
 namespace mezite::agent {
 

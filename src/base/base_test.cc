@@ -44,7 +44,8 @@ TEST(Clock, Rfc3339RoundTrips) {
   EXPECT_EQ(to_rfc3339(time), "2026-03-24T09:15:00.123Z");
   EXPECT_EQ(parse_rfc3339("2026-03-24T09:15:00.123Z").value(), time);
   EXPECT_EQ(parse_rfc3339("2026-03-24T11:45:00.123+02:30").value(), time);
-  for (std::string_view bad : {"", "2026-03-24", "2026-02-30T00:00:00Z", "2026-03-24T09:15:00", "2026-03-24T09:15:00.Z"}) {
+  for (std::string_view bad :
+       {"", "2026-03-24", "2026-02-30T00:00:00Z", "2026-03-24T09:15:00", "2026-03-24T09:15:00.Z"}) {
     EXPECT_FALSE(parse_rfc3339(bad)) << bad;
   }
 }
@@ -63,7 +64,9 @@ TEST(Clock, DurationsParseAndFormat) {
 TEST(Text, PrintableDisarmsTerminalEscapes) {
   EXPECT_EQ(printable("web\x1b[2J-01"), "web\\x1b[2J-01");
   EXPECT_EQ(printable("a\xff"), "a\\xff");
-  EXPECT_EQ(printable("a\xe2\x80\xae" "b"), "a\\u{202e}b");
+  EXPECT_EQ(printable("a\xe2\x80\xae"
+                      "b"),
+            "a\\u{202e}b");
   EXPECT_EQ(printable("grün"), "grün");
 }
 

@@ -31,8 +31,10 @@ Result<Bytes> decode64(std::string_view text, const char* alphabet) {
   std::array<std::int8_t, 256> value;
   value.fill(-1);
   for (int i = 0; i < 64; ++i) value[static_cast<std::uint8_t>(alphabet[i])] = static_cast<std::int8_t>(i);
-  if (text.size() % 4 == 0 && text.ends_with("==")) text.remove_suffix(2);
-  else if (text.size() % 4 == 0 && text.ends_with('=')) text.remove_suffix(1);
+  if (text.size() % 4 == 0 && text.ends_with("=="))
+    text.remove_suffix(2);
+  else if (text.size() % 4 == 0 && text.ends_with('='))
+    text.remove_suffix(1);
   if (text.size() % 4 == 1) return fail(ErrorCode::kInvalidArgument, "base64 text has an impossible length");
   Bytes out;
   out.reserve(text.size() * 3 / 4);

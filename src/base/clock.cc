@@ -60,9 +60,7 @@ std::string to_rfc3339(SystemTime time) {
 }
 
 Result<SystemTime> parse_rfc3339(std::string_view text) {
-  auto bad = [&] {
-    return fail(ErrorCode::kInvalidArgument, "'{}' is not a time like 2026-03-24T09:15:00Z", text);
-  };
+  auto bad = [&] { return fail(ErrorCode::kInvalidArgument, "'{}' is not a time like 2026-03-24T09:15:00Z", text); };
   int year = digits(text, 0, 4), month = digits(text, 5, 2), day = digits(text, 8, 2);
   int hour = digits(text, 11, 2), minute = digits(text, 14, 2), second = digits(text, 17, 2);
   if (year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 ||

@@ -80,8 +80,10 @@ std::string printable(std::string_view text) {
       text.remove_prefix(1);
       continue;
     }
-    if (is_unsafe(c.value)) out += fmt::format("\\u{{{:x}}}", static_cast<std::uint32_t>(c.value));
-    else out += text.substr(0, c.size);
+    if (is_unsafe(c.value))
+      out += fmt::format("\\u{{{:x}}}", static_cast<std::uint32_t>(c.value));
+    else
+      out += text.substr(0, c.size);
     text.remove_prefix(c.size);
   }
   return out;
@@ -103,8 +105,10 @@ std::string json_quote(std::string_view text) {
       case '\r': out += "\\r"; break;
       case '\t': out += "\\t"; break;
       default:
-        if (c.value < 0x20 || c.value == 0x7f) out += fmt::format("\\u{:04x}", static_cast<std::uint32_t>(c.value));
-        else out += text.substr(0, c.size);
+        if (c.value < 0x20 || c.value == 0x7f)
+          out += fmt::format("\\u{:04x}", static_cast<std::uint32_t>(c.value));
+        else
+          out += text.substr(0, c.size);
     }
     text.remove_prefix(c.size);
   }

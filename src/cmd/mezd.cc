@@ -10,7 +10,7 @@
 
 #include "agent/agent.hh"
 #include "agent/process/spawn.hh"
-#include "agent/version.hh"
+#include "agent/settings/version.hh"
 #include "base/log.hh"
 
 namespace {

@@ -166,9 +166,10 @@ namespace {
 
 Result<ossl::SslCtxPtr> new_context(const SSL_METHOD* method, TlsVersion min_version) {
   ossl::SslCtxPtr context(SSL_CTX_new(method));
+  char groups[] = "X25519:P-256:P-384";  // the macro takes it as not const
   if (!context || SSL_CTX_set_min_proto_version(context.get(), protocol(min_version)) != 1 ||
       SSL_CTX_set_cipher_list(context.get(), "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
-      SSL_CTX_set1_groups_list(context.get(), "X25519:P-256:P-384") != 1) {
+      SSL_CTX_set1_groups_list(context.get(), groups) != 1) {
     return fail(ErrorCode::kInternal, "setting TLS up: {}", ossl::take_error());
   }
   // A peer that just closes is told from one that was cut off by peer_closed(); no renegotiation, no compression.

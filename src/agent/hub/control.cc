@@ -4,7 +4,7 @@
 #include <optional>
 #include <random>
 
-#include "agent/version.hh"
+#include "agent/settings/version.hh"
 #include "base/log.hh"
 #include "base/text.hh"
 #include "mezite/v1/control.pb.h"

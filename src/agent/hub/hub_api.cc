@@ -6,7 +6,7 @@
 #include <functional>
 #include <set>
 
-#include "agent/version.hh"
+#include "agent/settings/version.hh"
 #include "base/text.hh"
 #include "mezite/v1/agent.grpc.pb.h"
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "agent/config.hh"
 #include "agent/session/events.hh"
 #include "agent/session/snapshot.hh"
+#include "agent/settings/config.hh"
 #include "base/clock.hh"
 #include "base/unique_fd.hh"
 #include "net/address.hh"

@@ -177,6 +177,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string("msh ") + kVersion);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
+  app.footer(
+      "Examples:\n  msh login --proxy=hub.example.com:3080 --user=alice\n  msh ls\n  msh ssh root@web-01\n"
+      "  msh ssh root@web-01 uptime");
   Flags flags;
   add_login(app, flags);
   add_lists(app, flags);

@@ -3,8 +3,8 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <span>
 #include <charconv>
+#include <span>
 #include <string>
 
 #include "base/text.hh"

@@ -1,4 +1,4 @@
-#include "agent/config.hh"
+#include "agent/settings/config.hh"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

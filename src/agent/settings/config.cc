@@ -1,4 +1,4 @@
-#include "agent/config.hh"
+#include "agent/settings/config.hh"
 
 #include <fmt/format.h>
 #include <sys/utsname.h>

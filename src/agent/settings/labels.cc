@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-#include "agent/config.hh"
+#include "agent/settings/config.hh"
 #include "base/clock.hh"
 #include "base/log.hh"
 #include "base/text.hh"

@@ -1,4 +1,4 @@
-#include "agent/version.hh"
+#include "agent/settings/version.hh"
 
 namespace mezite::agent {
 
