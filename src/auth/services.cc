@@ -55,6 +55,8 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   for (const Secret& key : config.audit.previous_hmac_keys) log_options.previous_hmac_keys.push_back(key.clone());
   MEZ_TRY(auto log, audit::AuditLog::open(*database, std::move(log_options), clock));
   MEZ_TRY(auto identity, identity::Identity::open(*database, clock, argon2));
+  // A node under one of these names would have a host certificate that stands for the hub.
+  identity->nodes.set_reserved_names(config.cluster_name, {config.proxy.public_addr.host});
   MEZ_TRY(recording::LocalStorage recordings, recording::LocalStorage::open(config.recordings_path()));
   if (box.needs_plaintext_warning()) {
     log::warn(

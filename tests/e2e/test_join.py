@@ -82,3 +82,11 @@ def test_agents_restart_does_not_need_a_token(cluster):
     until(lambda: not any(n["name"] == "steady" and n["connected"] for n in cluster.nodes()), "the node to be seen as gone")
     cluster.start_agent("steady")
     assert cluster.ssh("alice", "steady", "echo back").strip() == "back"
+
+
+@pytest.mark.parametrize("name", ["test.mezite", "TEST.mezite", "web.test.mezite", "localhost", "127.0.0.1", "a b", "x\x1b[2J", "../x"])
+def test_names_that_could_stand_for_the_hub_or_forge_a_line(cluster, name):
+    done = join(cluster, "impostor", cluster.token(), MEZITE_NODE_NAME=name)
+    assert done.returncode != 0
+    assert b"\x1b[2J" not in done.stderr + done.stdout
+    assert name not in [n["name"] for n in cluster.nodes()]

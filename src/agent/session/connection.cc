@@ -15,6 +15,9 @@ using audit::EventKind;
 
 constexpr std::chrono::seconds kForwardConnectLimit{15};
 constexpr std::chrono::minutes kForwardIdleLimit{60};
+// The endpoint itself stops reading at 2 MiB of output. Less here would stop the link in a key exchange that channels
+// have filled the output in, and the messages that end it would never be read.
+constexpr std::size_t kLinkHighWaterBytes = 8 << 20;
 constexpr unsigned kMaxDeniedChannels = 20;  // each is an audit event; then the connection ends
 
 bool is_trusted(const std::vector<ssh::PublicKey>& cas, const ssh::PublicKey& key) {
@@ -36,7 +39,8 @@ void Connection::start(UniqueFd fd, Bytes first_bytes) {
   auto endpoint = std::make_unique<ssh::ServerEndpoint>(context_->config(), *this, *context_->options.clock);
   endpoint_ = endpoint.get();
   link_ = std::make_unique<net::SshLink>(shard_, std::move(fd), std::move(endpoint), std::move(first_bytes),
-                                         [context = context_, id = id_](Status) { context->remove(id); });
+                                         [context = context_, id = id_](Status) { context->remove(id); },
+                                         {.high_water = kLinkHighWaterBytes});
 }
 
 // ---- authentication
