@@ -40,7 +40,7 @@ void Connection::start(UniqueFd fd, Bytes first_bytes) {
   endpoint_ = endpoint.get();
   link_ = std::make_unique<net::SshLink>(shard_, std::move(fd), std::move(endpoint), std::move(first_bytes),
                                          [context = context_, id = id_](Status) { context->remove(id); },
-                                         {.high_water = kLinkHighWaterBytes});
+                                         net::SshLinkOptions{.high_water = kLinkHighWaterBytes});
 }
 
 // ---- authentication
