@@ -5,7 +5,7 @@ say() { echo "==> $*"; }
 # alive NAME: whether the process of NAME.pid runs and is the one that wrote it (a pid may have been given to another).
 alive() {
   local pid start
-  read -r pid start <"$home/$1.pid" 2>/dev/null || return 1
+  [ -f "$home/$1.pid" ] && read -r pid start <"$home/$1.pid" || return 1
   [ "$(awk '{print $22}' "/proc/$pid/stat" 2>/dev/null)" = "$start" ]
 }
 
