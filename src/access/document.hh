@@ -3,12 +3,13 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/result.hh"
 
 namespace mezite::access {
+
+struct Entry;
 
 struct Value {
   enum class Kind { kNull, kScalar, kList, kMap };
@@ -17,7 +18,11 @@ struct Value {
   int line = 0;         // 1-based; 0: not known (JSON)
   std::string text;     // of a scalar
   std::vector<Value> items;
-  std::vector<std::pair<std::string, Value>> entries;  // in the order of the document; keys are unique
+  std::vector<Entry> entries;  // in the order of the document; keys are unique
+};
+struct Entry {
+  std::string first;
+  Value second;
 };
 
 // Refuses more than one document, aliases, duplicate keys, keys that are not scalars, more than 16 levels, text that is

@@ -38,9 +38,10 @@ void Connection::start(UniqueFd fd, Bytes first_bytes) {
   server_address_ = net::local_address(fd.get());
   auto endpoint = std::make_unique<ssh::ServerEndpoint>(context_->config(), *this, *context_->options.clock);
   endpoint_ = endpoint.get();
-  link_ = std::make_unique<net::SshLink>(shard_, std::move(fd), std::move(endpoint), std::move(first_bytes),
-                                         [context = context_, id = id_](Status) { context->remove(id); },
-                                         net::SshLinkOptions{.high_water = kLinkHighWaterBytes});
+  link_ = std::make_unique<net::SshLink>(
+      shard_, std::move(fd), std::move(endpoint), std::move(first_bytes),
+      [context = context_, id = id_](Status) { context->remove(id); },
+      net::SshLinkOptions{.high_water = kLinkHighWaterBytes});
 }
 
 // ---- authentication
