@@ -6,7 +6,7 @@ PRESET := $(if $(filter address,$(SAN)),asan,$(if $(filter thread,$(SAN)),tsan,r
 BUILD := $(if $(filter release,$(PRESET)),build,build/$(PRESET))
 BINARIES := mezhub mezd mezctl msh
 
-.PHONY: help up down build test unit e2e seeds bench fuzz lint deb clean packages
+.PHONY: help up down build test unit e2e seeds bench fuzz lint tidy deb clean packages
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -52,9 +52,14 @@ fuzz: ## every libFuzzer harness for TIME seconds (default 60)
 	@scripts/install_packages.sh build fuzz
 	@TIME=$(TIME) scripts/fuzz.sh
 
-lint: ## format, layers and clang-tidy; every finding is an error
+lint: ## format, layers, scripts, sizes; every finding is an error
 	@scripts/install_packages.sh build run test lint
 	@scripts/lint.sh
+
+tidy: configure ## clang-tidy over every source file (ten minutes the first time)
+	@scripts/install_packages.sh build run lint
+	@ninja -C $(BUILD) --quiet mezite_proto
+	@/usr/bin/python3 scripts/tidy.py $$(git ls-files 'src/*.cc' | grep -v -e _test.cc -e _bench.cc)
 
 deb: build ## build/mezite_*.deb
 	@packaging/deb.sh

@@ -1,5 +1,5 @@
 #!/bin/bash
-# lint.sh: format, layers, texts and clang-tidy over the tree. Each finding is an error. TIDY=no leaves clang-tidy out.
+# lint.sh: format, layers, scripts and sizes over the tree. Each finding is an error.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -15,11 +15,5 @@ while read -r lines file; do
   [ "$lines" -le $most ] || { echo "lint: $file has $lines lines; split it by concept"; failed=1; }
 done < <(wc -l "${sources[@]}" | grep -v ' total$')
 
-if [ "${TIDY:-yes}" = yes ]; then
-  [ -f build/compile_commands.json ] || cmake --preset release >/dev/null || exit 1
-  ninja -C build mezite_proto >/dev/null || exit 1
-  mapfile -t units < <(git ls-files 'src/*.cc' | grep -v -e _test.cc -e _bench.cc)
-  /usr/bin/python3 scripts/tidy.py "${units[@]}" || failed=1
-fi
 [ $failed -eq 0 ] && echo "lint: clean"
 exit $failed
