@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 
 #include "base/text.hh"
@@ -62,9 +63,13 @@ void restore_limits() {
 }
 
 void reset_signals() {
-  struct sigaction action{};
-  action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &action, nullptr);
+  // Again the raw call: glibc keeps signals 32 and 33 for itself and refuses to change them, but a parent that used
+  // posix_spawn() hands them down ignored. All zero is SIG_DFL without flags.
+  constexpr std::size_t kSignalMaskBytes = 8;
+  const std::array<std::uint8_t, 64> default_action{};
+  for (int signal = 1; signal < NSIG; ++signal) {
+    ::syscall(SYS_rt_sigaction, signal, default_action.data(), nullptr, kSignalMaskBytes);
+  }
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
