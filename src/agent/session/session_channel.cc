@@ -41,6 +41,7 @@ struct SessionChannel::Start {
   recording::Header header;
   bool record = false;
   bool must_record = false;
+  bool live = false;  // a live stream is wished for, which this agent has not: recorded here, uploaded after
   std::vector<audit::Event> events;
 
   Result<Launched> launched = fail(ErrorCode::kInternal, "not started");
@@ -176,6 +177,9 @@ void SessionChannel::start(LaunchKind kind, std::string command, ssh::RequestRes
   job->record =
       job->must_record || (wish != access::RecordSession::kOff && snapshot->recording_mode != RecordingMode::kOff);
   if (context_->options.on_recording_failure == OnRecordingFailure::kRefuse) job->must_record = job->record;
+  job->live = job->record &&
+              (wish == access::RecordSession::kNodeSync ||
+               (wish == access::RecordSession::kDefault && snapshot->recording_mode == RecordingMode::kNodeSync));
   recorded_ = job->record;
   job->header.session_id = session_id_;
   job->header.cluster_name = snapshot->cluster_name;
@@ -221,6 +225,8 @@ void SessionChannel::start(LaunchKind kind, std::string command, ssh::RequestRes
       job->launched = std::unexpected(open.error());
       return;
     }
+    if (job->live)
+      log::warn("opening recording stream (falling back to local-only)", {{"session", job->header.session_id}});
     if (job->record) {
       auto recording = context->options.recorder
                            ? context->options.recorder->open(job->header, callbacks)
