@@ -107,8 +107,8 @@ TEST_F(ServerTest, BulkGoesThroughIntactBothWays) {
   std::string digest = run("sha256sum < " + file).out;
   Ran ran = run(node.ssh(identity) + "sha256sum", file);
   EXPECT_EQ(ran.out, digest) << ran.err;
-  // Re-keying in the middle of bulk data in both directions: output that fills up while keys are exchanged must not keep
-  // the messages that end the exchange from being read.
+  // Re-keying in the middle of bulk data in both directions: output that fills up while keys are exchanged must not
+  // keep the messages that end the exchange from being read.
   for (int i = 0; i < 2; ++i) {
     ran = run(node.ssh(identity, "-o RekeyLimit=1M") + "cat | sha256sum", file);
     EXPECT_EQ(ran.out, digest) << ran.err;
