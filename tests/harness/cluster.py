@@ -178,6 +178,8 @@ class Cluster:
 
     def known_hosts(self) -> Path:
         path = self.dir / "known_hosts"
+        if path.exists():  # an ssh that runs may be reading it
+            return path
         key = self.mezctl("ca", "export", "--type=host", "--format=openssh").strip()
         line = key if key.startswith("@cert-authority") else f"@cert-authority * {key}"
         path.write_text(line + "\n")
@@ -194,6 +196,8 @@ class Cluster:
     def ssh_config(self, user: str, identity: Path) -> Path:
         """What a user has in ~/.ssh/config: the jump host takes its options from here, as -o reaches only the last hop."""
         path = self.dir / f"ssh_config-{user}-{identity.name}"
+        if path.exists():
+            return path
         options = "".join(f"  {o.replace('=', ' ', 1)}\n" for o in self.ssh_options(identity)[1::2])
         path.write_text(f"Host *\n{options}")
         return path
