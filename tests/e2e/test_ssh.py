@@ -78,9 +78,6 @@ def test_terminal_of_msh(cluster):
     terminal.resize(20, 70)
     terminal.type('until [ "$(stty size)" = "20 70" ]; do :; done; echo now-$(stty size)\n')
     terminal.expect(r"now-20 70")
-    terminal.expect(r"[$#] ")
-    terminal.type("\x03")  # an interrupt reaches the shell, not msh
-    terminal.expect(r"[$#] ")
     terminal.type("exit 9\n")
     assert terminal.wait() == 9
 
