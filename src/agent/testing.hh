@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
@@ -119,7 +120,7 @@ class EventBox final : public EventSink {
     return seen;
   }
 
-  bool broken = false;
+  std::atomic<bool> broken{false};
 
  private:
   std::mutex mutex_;

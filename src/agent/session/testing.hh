@@ -135,6 +135,7 @@ class TestNode {
     shard_thread_.join();
     workers_.stop();
     server.reset();
+    recorder_.reset();  // its thread calls back here
   }
 
   // The command line of stock ssh to this node; more goes before the host.
