@@ -5,6 +5,7 @@ TIME ?= 60
 PRESET := $(if $(filter address,$(SAN)),asan,$(if $(filter thread,$(SAN)),tsan,release))
 BUILD := $(if $(filter release,$(PRESET)),build,build/$(PRESET))
 BINARIES := mezhub mezd mezctl msh
+export NINJA_STATUS := [%f of %t, %e s] 
 
 .PHONY: help up down build test unit e2e seeds bench fuzz lint tidy deb clean packages
 help: ## this list
@@ -24,7 +25,7 @@ down: ## stop what `make up` started; the data stays in .up/
 configure:
 	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET) >/dev/null
 binaries: configure
-	@ninja -C $(BUILD) --quiet $(BINARIES)
+	@ninja -C $(BUILD) $(BINARIES)
 
 build: packages binaries ## build mezhub mezd mezctl msh into build/bin/
 
