@@ -159,7 +159,7 @@ class GlobalRequestResponder {
 
   bool wants_reply() const { return ticket_ != 0; }
   void accept() { answer(true, {}); }
-  // tcpip-forward of port 0: the port chosen goes back.
+  // tcpip-forward: the port that is bound. It goes back when port 0 was asked for; the same as accept() otherwise.
   void accept_port(std::uint32_t port);
   void reject() { answer(false, {}); }
 

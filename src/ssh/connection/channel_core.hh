@@ -15,7 +15,8 @@ struct PendingReply {
   enum class Answer { kNone, kSuccess, kFailure };
   std::uint64_t ticket = 0;
   Answer answer = Answer::kNone;
-  Bytes payload;  // REQUEST_SUCCESS only
+  Bytes payload;              // REQUEST_SUCCESS only
+  bool sends_payload = true;  // RFC 4254 §7.1: the port goes back only when port 0 was asked for
 };
 
 // Alive as long as the connection lists it or somebody holds a handle; `connection` is null once the channel is gone.

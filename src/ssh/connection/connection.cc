@@ -15,6 +15,11 @@ constexpr std::uint32_t kMaxSendBytes = 64 * 1024;
 constexpr std::uint32_t kMaxEnvRequests = 256;  // for each channel
 constexpr std::uint32_t kMaxOpenTextBytes = 1024;
 
+template <class... Ts, class Variant>
+bool holds_any(const Variant& value) {
+  return (std::holds_alternative<Ts>(value) || ...);
+}
+
 ConnectionLimits checked(ConnectionLimits limits) {
   limits.max_packet_bytes = std::clamp<std::uint32_t>(limits.max_packet_bytes, 1024, 64 * 1024);
   limits.window_bytes = std::max(limits.window_bytes, 2 * limits.max_packet_bytes);
@@ -107,9 +112,10 @@ Status ConnectionCore::on_open(BytesView payload) {
     return {};
   };
   if (!open) return refuse(OpenFailure::kConnectFailed, open.error().message);
-  // RFC 4254 §6.1, §7.2: sessions and direct connections are opened by clients only, forwarded ones by servers only.
-  const bool by_client = std::holds_alternative<SessionOpen>(*open) || std::holds_alternative<DirectTcpipOpen>(*open);
-  const bool by_server = std::holds_alternative<ForwardedTcpipOpen>(*open);
+  // RFC 4254 §6.1, §6.3.2, §7.2: sessions and direct connections are opened by clients only, the others by servers
+  // only.
+  const bool by_client = holds_any<SessionOpen, DirectTcpipOpen, DirectStreamlocalOpen>(*open);
+  const bool by_server = holds_any<ForwardedTcpipOpen, ForwardedStreamlocalOpen, AgentOpen, X11Open>(*open);
   if ((by_client && role_ == Role::kClient) || (by_server && role_ == Role::kServer)) {
     return refuse(OpenFailure::kAdministrativelyProhibited, "not in this direction");
   }
@@ -414,6 +420,11 @@ Status ConnectionCore::on_global_request(BytesView payload) {
     if (request.error().code == ErrorCode::kProtocol) return std::unexpected(std::move(request).error());
     return {};
   }
+  // Ports and sockets are for a client to ask for (RFC 4254 §7.1).
+  if (role_ == Role::kClient && !std::holds_alternative<OtherGlobalRequest>(*request)) return {};
+  if (const auto* forward = std::get_if<TcpipForwardRequest>(&*request); forward && ticket != 0) {
+    global_replies_.back().sends_payload = forward->port == 0;
+  }
   owner_->on_global_request(*request, std::move(responder));
   return {};
 }
@@ -422,7 +433,7 @@ void ConnectionCore::answer_global(std::uint64_t ticket, bool granted, BytesView
   for (PendingReply& reply : global_replies_) {
     if (reply.ticket != ticket) continue;
     reply.answer = granted ? PendingReply::Answer::kSuccess : PendingReply::Answer::kFailure;
-    reply.payload = to_bytes(payload);
+    if (reply.sends_payload) reply.payload = to_bytes(payload);
     flush_global_replies();
     return;
   }

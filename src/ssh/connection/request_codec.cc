@@ -11,6 +11,7 @@ constexpr std::size_t kMaxNameBytes = 256;            // channel types, requests
 constexpr std::size_t kMaxHostBytes = 1024;           // OpenSSH's NI_MAXHOST
 constexpr std::size_t kMaxValueBytes = 32 * 1024;     // an environment variable
 constexpr std::size_t kMaxCommandBytes = 128 * 1024;  // Linux takes no longer argument (MAX_ARG_STRLEN)
+constexpr std::size_t kMaxPathBytes = 107;            // sun_path and its NUL
 constexpr std::size_t kMaxSignalBytes = 32;
 constexpr std::size_t kMaxTextBytes = 4096;
 constexpr std::size_t kMaxModes = 256;
@@ -25,6 +26,17 @@ bool is_name(std::string_view text, std::size_t limit) {
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 bool has_control(std::string_view text) {
   return std::ranges::any_of(text, [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; });
+}
+// What may be bound or connected to is the login user's permissions' to say; a path that climbs is refused all the
+// same, so that the text in a rule or in the audit log is where the socket is.
+bool is_socket_path(std::string_view path) {
+  if (path.empty() || path.size() > kMaxPathBytes || has_control(path)) return false;
+  for (std::size_t start = 0; start <= path.size();) {
+    const std::size_t end = std::min(path.find('/', start), path.size());
+    if (path.substr(start, end - start) == "..") return false;
+    start = end + 1;
+  }
+  return true;
 }
 bool is_signal_name(std::string_view text) {
   return !text.empty() && text.size() <= kMaxSignalBytes && std::ranges::all_of(text, [](char c) {
@@ -116,7 +128,19 @@ struct OpenEncoder {
   Bytes operator()(const ForwardedTcpipOpen& o) const {
     return encode(wire::ForwardedTcpip{o.host, o.port, o.originator_host, o.originator_port});
   }
+  Bytes operator()(const DirectStreamlocalOpen& o) const { return encode(wire::DirectStreamlocal{o.path, "", 0}); }
+  Bytes operator()(const ForwardedStreamlocalOpen& o) const { return encode(wire::ForwardedStreamlocal{o.path, ""}); }
+  Bytes operator()(const AgentOpen&) const { return {}; }
+  Bytes operator()(const X11Open& o) const { return encode(wire::X11Open{o.originator_host, o.originator_port}); }
   Bytes operator()(const OtherOpen& o) const { return o.payload; }
+};
+
+struct GlobalEncoder {
+  Bytes operator()(const TcpipForwardRequest& r) const { return encode(wire::TcpipForward{r.address, r.port}); }
+  Bytes operator()(const CancelTcpipForwardRequest& r) const { return encode(wire::TcpipForward{r.address, r.port}); }
+  Bytes operator()(const StreamlocalForwardRequest& r) const { return encode(wire::StreamlocalForward{r.path}); }
+  Bytes operator()(const CancelStreamlocalForwardRequest& r) const { return encode(wire::StreamlocalForward{r.path}); }
+  Bytes operator()(const OtherGlobalRequest& r) const { return r.payload; }
 };
 
 struct RequestName {
@@ -139,12 +163,20 @@ struct OpenType {
   std::string_view operator()(const SessionOpen&) const { return "session"; }
   std::string_view operator()(const DirectTcpipOpen&) const { return "direct-tcpip"; }
   std::string_view operator()(const ForwardedTcpipOpen&) const { return "forwarded-tcpip"; }
+  std::string_view operator()(const DirectStreamlocalOpen&) const { return "direct-streamlocal@openssh.com"; }
+  std::string_view operator()(const ForwardedStreamlocalOpen&) const { return "forwarded-streamlocal@openssh.com"; }
+  std::string_view operator()(const AgentOpen&) const { return "auth-agent@openssh.com"; }
+  std::string_view operator()(const X11Open&) const { return "x11"; }
   std::string_view operator()(const OtherOpen& o) const { return o.type; }
 };
 
 struct GlobalName {
   std::string_view operator()(const TcpipForwardRequest&) const { return "tcpip-forward"; }
   std::string_view operator()(const CancelTcpipForwardRequest&) const { return "cancel-tcpip-forward"; }
+  std::string_view operator()(const StreamlocalForwardRequest&) const { return "streamlocal-forward@openssh.com"; }
+  std::string_view operator()(const CancelStreamlocalForwardRequest&) const {
+    return "cancel-streamlocal-forward@openssh.com";
+  }
   std::string_view operator()(const OtherGlobalRequest& r) const { return r.name; }
 };
 
@@ -155,6 +187,14 @@ std::string_view request_name(const ChannelRequest& request) { return std::visit
 std::string_view request_name(const GlobalRequest& request) { return std::visit(GlobalName{}, request); }
 Bytes encode_payload(const ChannelOpen& open) { return std::visit(OpenEncoder{}, open); }
 Bytes encode_payload(const ChannelRequest& request) { return std::visit(RequestEncoder{}, request); }
+Bytes encode_payload(const GlobalRequest& request) { return std::visit(GlobalEncoder{}, request); }
+
+std::optional<std::uint32_t> forwarded_port(std::optional<BytesView> reply) {
+  if (!reply) return std::nullopt;
+  const auto part = decode<wire::TcpipForwardReply>(*reply);
+  if (!part || part->port == 0 || part->port > 65535) return std::nullopt;
+  return part->port;
+}
 
 Result<ChannelOpen> parse_channel_open(std::string_view type, BytesView payload) {
   if (!is_name(type, kMaxNameBytes)) return refuse("bad channel type");
@@ -169,6 +209,26 @@ Result<ChannelOpen> parse_channel_open(std::string_view type, BytesView payload)
   if (type == "forwarded-tcpip") {
     MEZ_TRY(auto open, parse_tcpip<ForwardedTcpipOpen>(payload));
     return open;
+  }
+  if (type == "direct-streamlocal@openssh.com") {
+    MEZ_TRY(auto part, decode<wire::DirectStreamlocal>(payload));
+    if (!is_socket_path(part.path)) return refuse("bad socket path");
+    return DirectStreamlocalOpen{std::move(part.path)};
+  }
+  if (type == "forwarded-streamlocal@openssh.com") {
+    MEZ_TRY(auto part, decode<wire::ForwardedStreamlocal>(payload));
+    if (!is_socket_path(part.path)) return refuse("bad socket path");
+    return ForwardedStreamlocalOpen{std::move(part.path)};
+  }
+  if (type == "auth-agent@openssh.com") {
+    MEZ_CHECK(expect_empty(payload, "agent open"));
+    return AgentOpen{};
+  }
+  if (type == "x11") {
+    MEZ_TRY(auto part, decode<wire::X11Open>(payload));
+    if (part.originator.size() > kMaxHostBytes || has_control(part.originator)) return refuse("bad originator");
+    if (part.originator_port > 65535) return refuse("bad port");
+    return X11Open{std::move(part.originator), part.originator_port};
   }
   if (payload.size() > kMaxValueBytes) return refuse("channel open is too large");
   return OtherOpen{std::string(type), to_bytes(payload)};
@@ -253,6 +313,12 @@ Result<GlobalRequest> parse_global_request(std::string_view name, BytesView payl
     if (part.port > 65535) return refuse("bad port");
     if (name == "tcpip-forward") return TcpipForwardRequest{std::move(part.address), part.port};
     return CancelTcpipForwardRequest{std::move(part.address), part.port};
+  }
+  if (name == "streamlocal-forward@openssh.com" || name == "cancel-streamlocal-forward@openssh.com") {
+    MEZ_TRY(auto part, decode<wire::StreamlocalForward>(payload));
+    if (!is_socket_path(part.path)) return refuse("bad socket path");
+    if (name.starts_with("cancel")) return CancelStreamlocalForwardRequest{std::move(part.path)};
+    return StreamlocalForwardRequest{std::move(part.path)};
   }
   if (payload.size() > kMaxValueBytes) return refuse("request is too large");
   return OtherGlobalRequest{std::string(name), to_bytes(payload)};

@@ -15,5 +15,6 @@ Result<GlobalRequest> parse_global_request(std::string_view name, BytesView payl
 
 Bytes encode_payload(const ChannelOpen& open);
 Bytes encode_payload(const ChannelRequest& request);
+Bytes encode_payload(const GlobalRequest& request);
 
 }  // namespace mezite::ssh

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -12,7 +13,11 @@
 
 namespace mezite::ssh {
 
-// ---- channel opens (RFC 4254 §6.1, §7.2; PROTOCOL of OpenSSH §2.4)
+// ---- channel opens (RFC 4254 §6.1, §6.3.2, §7.2; PROTOCOL of OpenSSH §2.4, §2.8)
+//
+// Which side may send which is enforced before anybody is asked: session, direct-tcpip and direct-streamlocal by
+// clients; forwarded-tcpip, forwarded-streamlocal, auth-agent and x11 by servers. Whether a client had asked for what
+// a server opens (a forward, the agent, X11) is for the client's handler to check: it must refuse the rest.
 
 struct SessionOpen {
   bool operator==(const SessionOpen&) const = default;
@@ -33,13 +38,35 @@ struct ForwardedTcpipOpen {
   std::uint32_t originator_port = 0;
   bool operator==(const ForwardedTcpipOpen&) const = default;
 };
-// Any other type: "control@mezite.com", "x11", "auth-agent@openssh.com", "direct-streamlocal@openssh.com" …
+// The peer wants a connection to a Unix socket made from here. The path has 1–107 bytes, no control characters and no
+// ".." component; it may be relative.
+struct DirectStreamlocalOpen {  // direct-streamlocal@openssh.com
+  std::string path;
+  bool operator==(const DirectStreamlocalOpen&) const = default;
+};
+// A connection arrived at the Unix socket that streamlocal-forward had asked for.
+struct ForwardedStreamlocalOpen {  // forwarded-streamlocal@openssh.com
+  std::string path;                // as in StreamlocalForwardRequest
+  bool operator==(const ForwardedStreamlocalOpen&) const = default;
+};
+// Something on the server's side speaks to the client's ssh-agent.
+struct AgentOpen {  // auth-agent@openssh.com
+  bool operator==(const AgentOpen&) const = default;
+};
+// An X11 program connected at the server's side.
+struct X11Open {
+  std::string originator_host;
+  std::uint32_t originator_port = 0;
+  bool operator==(const X11Open&) const = default;
+};
+// Any other type: "control@mezite.com" …
 struct OtherOpen {
   std::string type;
   Bytes payload;  // type-specific data, not parsed
   bool operator==(const OtherOpen&) const = default;
 };
-using ChannelOpen = std::variant<SessionOpen, DirectTcpipOpen, ForwardedTcpipOpen, OtherOpen>;
+using ChannelOpen = std::variant<SessionOpen, DirectTcpipOpen, ForwardedTcpipOpen, DirectStreamlocalOpen,
+                                 ForwardedStreamlocalOpen, AgentOpen, X11Open, OtherOpen>;
 
 // The channel type's name on the wire.
 std::string_view channel_type(const ChannelOpen& open);
@@ -132,7 +159,9 @@ using ChannelRequest =
 
 std::string_view request_name(const ChannelRequest& request);
 
-// ---- global requests (RFC 4254 §4, §7.1)
+// ---- global requests (RFC 4254 §4, §7.1; PROTOCOL of OpenSSH §2.4)
+//
+// A client sends these; from a server they are refused without asking.
 
 struct TcpipForwardRequest {
   std::string address;
@@ -144,15 +173,28 @@ struct CancelTcpipForwardRequest {
   std::uint32_t port = 0;
   bool operator==(const CancelTcpipForwardRequest&) const = default;
 };
-// Anything else, "streamlocal-forward@openssh.com" for one. keepalive@openssh.com, no-more-sessions@openssh.com and
+struct StreamlocalForwardRequest {  // streamlocal-forward@openssh.com
+  std::string path;                 // as in DirectStreamlocalOpen
+  bool operator==(const StreamlocalForwardRequest&) const = default;
+};
+struct CancelStreamlocalForwardRequest {  // cancel-streamlocal-forward@openssh.com
+  std::string path;
+  bool operator==(const CancelStreamlocalForwardRequest&) const = default;
+};
+// Anything else. keepalive@openssh.com, no-more-sessions@openssh.com and
 // hostkeys-00@openssh.com are dealt with below and never seen.
 struct OtherGlobalRequest {
   std::string name;
   Bytes payload;
   bool operator==(const OtherGlobalRequest&) const = default;
 };
-using GlobalRequest = std::variant<TcpipForwardRequest, CancelTcpipForwardRequest, OtherGlobalRequest>;
+using GlobalRequest = std::variant<TcpipForwardRequest, CancelTcpipForwardRequest, StreamlocalForwardRequest,
+                                   CancelStreamlocalForwardRequest, OtherGlobalRequest>;
 
 std::string_view request_name(const GlobalRequest& request);
+
+// The port in the answer to a TcpipForwardRequest for port 0 (what a GlobalReplyCallback got); nothing when the answer
+// was a failure or holds no port.
+std::optional<std::uint32_t> forwarded_port(std::optional<BytesView> reply);
 
 }  // namespace mezite::ssh

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ssh/connection/request_codec.hh"
 #include "ssh/endpoint/core.hh"
 #include "ssh/keys/certificate.hh"
 #include "ssh/userauth/client_auth.hh"
@@ -109,6 +110,9 @@ Channel ClientEndpoint::open_channel(const ChannelOpen& open, std::shared_ptr<Ch
 }
 void ClientEndpoint::global_request(std::string_view name, BytesView payload, GlobalReplyCallback on_reply) {
   impl_->global_request(name, payload, std::move(on_reply));
+}
+void ClientEndpoint::global_request(const GlobalRequest& request, GlobalReplyCallback on_reply) {
+  impl_->global_request(request_name(request), encode_payload(request), std::move(on_reply));
 }
 std::size_t ClientEndpoint::channel_count() const { return impl_->channel_count(); }
 void ClientEndpoint::disconnect(std::string_view text) {

@@ -40,6 +40,8 @@ class ClientHandler {
     (void)challenge, (void)responder;
   }
   virtual void on_authenticated() = 0;
+  // The server opens forwarded-tcpip, forwarded-streamlocal, auth-agent, x11, or something of its own. Accept only what
+  // had been asked for (a forward, agent or X11 forwarding on a session): a server may open anything at any time.
   // Default: refused.
   virtual void on_channel_open(const ChannelOpen& open, ChannelOpenResponder responder) { (void)open, (void)responder; }
   virtual void on_global_request(const GlobalRequest& request, GlobalRequestResponder responder) {
@@ -74,7 +76,9 @@ class ClientEndpoint final : public Endpoint {
   // channels: fails with on_open_failed() before this returns, and gives a dead handle.
   Channel open_channel(const ChannelOpen& open, std::shared_ptr<ChannelHandler> handler);
   // With a callback a reply is asked for; it is called with nothing for a failure or when the connection ends first.
+  // For TcpipForwardRequest of port 0, forwarded_port() of the reply is the port that the server bound.
   void global_request(std::string_view name, BytesView payload, GlobalReplyCallback on_reply = {});
+  void global_request(const GlobalRequest& request, GlobalReplyCallback on_reply = {});
   std::size_t channel_count() const;
 
   // DISCONNECT by application, with a sentence for the other end; on_closed() comes before this returns.

@@ -229,11 +229,9 @@ TEST_F(EndpointWithSshd, ForwardedConnectionsBothWays) {
   ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return refused->failure.has_value(); }));
   EXPECT_EQ(refused->failure->first, OpenFailure::kConnectFailed);
   // In: a port at the server.
-  const Bytes forward = encode(wire::TcpipForward{"127.0.0.1", 0});
   std::uint32_t there = 0;
-  client->global_request("tcpip-forward", forward, [&](std::optional<BytesView> reply) {
-    if (reply) there = decode<wire::TcpipForwardReply>(*reply)->port;
-  });
+  client->global_request(TcpipForwardRequest{"127.0.0.1", 0},
+                         [&](std::optional<BytesView> reply) { there = forwarded_port(reply).value_or(0); });
   ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return there != 0; }));
   const UniqueFd visitor = connect_loopback(static_cast<std::uint16_t>(there));
   ASSERT_TRUE(visitor);
@@ -241,6 +239,63 @@ TEST_F(EndpointWithSshd, ForwardedConnectionsBothWays) {
   EXPECT_EQ(std::get<ForwardedTcpipOpen>(handler.opens[0]).port, there);
   ASSERT_EQ(::write(visitor.get(), "knock", 5), 5);
   ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return handler.handlers[0]->out == "knock"; }));
+}
+
+TEST_F(EndpointWithSshd, UnixSocketsBothWays) {
+  serve("AllowStreamLocalForwarding yes\nAuthorizedKeysFile " + (dir / "authorized_keys").string());
+  connect(client_config());
+  ASSERT_EQ(handler.authenticated, 1);
+  // In: a socket at the server, bound and then taken away again.
+  const std::string path = (dir / "remote.sock").string();
+  std::optional<bool> bound;
+  client->global_request(StreamlocalForwardRequest{path}, [&](auto reply) { bound = reply.has_value(); });
+  ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return bound.has_value(); }));
+  ASSERT_TRUE(*bound);
+  // Out: to that same socket, so that the two ends of one connection are two channels.
+  auto out = std::make_shared<RecordingHandler>();
+  client->open_channel(DirectStreamlocalOpen{path}, out);
+  ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return out->opens == 1 && !handler.handlers.empty(); }));
+  EXPECT_EQ(handler.opens[0], ChannelOpen(ForwardedStreamlocalOpen{path}));
+  ASSERT_EQ(out->channel.write(as_bytes("knock")), 5u);
+  ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return handler.handlers[0]->out == "knock"; }));
+  ASSERT_EQ(handler.handlers[0]->channel.write(as_bytes("who is there")), 12u);
+  ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return out->out == "who is there"; }));
+  std::optional<bool> cancelled;
+  client->global_request(CancelStreamlocalForwardRequest{path}, [&](auto reply) { cancelled = reply.has_value(); });
+  ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return cancelled.has_value(); }));
+  EXPECT_TRUE(*cancelled);
+}
+
+TEST_F(EndpointWithSshd, AgentAndX11ChannelsOfTheServer) {
+  serve("X11Forwarding yes\nXAuthLocation /bin/true\nAuthorizedKeysFile " + (dir / "authorized_keys").string());
+  connect(client_config());
+  ASSERT_EQ(handler.authenticated, 1);
+  auto session = std::make_shared<RecordingHandler>();
+  std::optional<bool> agent, x11;
+  session->when_open = [&](Channel channel) {
+    channel.request(AgentForwardRequest{}, [&](bool granted) { agent = granted; });
+    channel.request(X11Request{false, "MIT-MAGIC-COOKIE-1", "00112233445566778899aabbccddeeff", 0},
+                    [&](bool granted) { x11 = granted; });
+    channel.request(ExecRequest{"ssh-add -l; echo display $DISPLAY; read line"});
+  };
+  client->open_channel(SessionOpen{}, session);
+  // The question to the agent, as ssh-add asks it: SSH_AGENTC_REQUEST_IDENTITIES.
+  ASSERT_TRUE(
+      drive_until(fd.get(), *client, [&] { return !handler.handlers.empty() && handler.handlers[0]->received >= 5; }));
+  EXPECT_EQ(agent, true);
+  EXPECT_EQ(x11, true);
+  EXPECT_EQ(handler.opens[0], ChannelOpen(AgentOpen{}));
+  ASSERT_EQ(handler.handlers[0]->channel.write(Bytes{0, 0, 0, 5, 12, 0, 0, 0, 0}), 9u);
+  ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return session->out.find("display") != std::string::npos; }));
+  EXPECT_NE(session->out.find("no identities"), std::string::npos) << session->out;
+  // display localhost:10.0: the X server would be port 6010.
+  const auto colon = session->out.find(":", session->out.find("display"));
+  ASSERT_NE(colon, std::string::npos) << session->out;
+  const int display = std::atoi(session->out.c_str() + colon + 1);
+  const UniqueFd program = connect_loopback(static_cast<std::uint16_t>(6000 + display));
+  ASSERT_TRUE(program);
+  ASSERT_TRUE(drive_until(fd.get(), *client, [&] { return handler.opens.size() == 2; }));
+  EXPECT_TRUE(std::holds_alternative<X11Open>(handler.opens[1]));
 }
 
 TEST_F(EndpointWithSshd, TerminalWithResizeAndSignal) {

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ssh/connection/request_codec.hh"
 #include "ssh/endpoint/core.hh"
 #include "ssh/userauth/server_auth.hh"
 
@@ -102,6 +103,9 @@ Channel ServerEndpoint::open_channel(const ChannelOpen& open, std::shared_ptr<Ch
 }
 void ServerEndpoint::global_request(std::string_view name, BytesView payload, GlobalReplyCallback on_reply) {
   impl_->global_request(name, payload, std::move(on_reply));
+}
+void ServerEndpoint::global_request(const GlobalRequest& request, GlobalReplyCallback on_reply) {
+  impl_->global_request(request_name(request), encode_payload(request), std::move(on_reply));
 }
 std::size_t ServerEndpoint::channel_count() const { return impl_->channel_count(); }
 void ServerEndpoint::disconnect(std::string_view text) {

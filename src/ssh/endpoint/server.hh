@@ -40,7 +40,8 @@ class ServerHandler {
   virtual void on_auth_refused(const AuthRequest& request, std::string_view why) { (void)request, (void)why; }
   virtual void on_authenticated(const PeerIdentity& identity) = 0;
   virtual void on_channel_open(const ChannelOpen& open, ChannelOpenResponder responder) = 0;
-  // Default: refused.
+  // Forwards asked for or cancelled, and requests that the library does not know. The answer may come later; answers go
+  // out in the order of the requests. Default: refused.
   virtual void on_global_request(const GlobalRequest& request, GlobalRequestResponder responder) {
     (void)request, (void)responder;
   }
@@ -69,9 +70,11 @@ class ServerEndpoint final : public Endpoint {
   const PeerIdentity* identity() const;  // null before authentication
   BytesView session_id() const;          // empty before the first key exchange is done
 
-  // As ClientEndpoint: forwarded-tcpip, or channels of our own such as "control@mezite.com".
+  // As ClientEndpoint: forwarded-tcpip and the other types that are a server's to open (connection/requests.hh), or
+  // channels of our own such as "control@mezite.com".
   Channel open_channel(const ChannelOpen& open, std::shared_ptr<ChannelHandler> handler);
   void global_request(std::string_view name, BytesView payload, GlobalReplyCallback on_reply = {});
+  void global_request(const GlobalRequest& request, GlobalReplyCallback on_reply = {});
   std::size_t channel_count() const;
 
   // DISCONNECT by application, with a sentence for the user; on_closed() comes before this returns.

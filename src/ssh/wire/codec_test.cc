@@ -97,9 +97,9 @@ using AllMessages =
                    UserauthPkOk, UserauthInfoRequest, UserauthInfoResponse, GlobalRequest, RequestSuccess,
                    RequestFailure, ChannelOpen, ChannelOpenConfirmation, ChannelOpenFailure, ChannelWindowAdjust,
                    ChannelData, ChannelExtendedData, ChannelEof, ChannelClose, ChannelRequest, ChannelSuccess,
-                   ChannelFailure, DirectTcpip, ForwardedTcpip, X11Open, DirectStreamlocal, TcpipForward, PtyRequest,
-                   X11Request, EnvRequest, ExecRequest, SubsystemRequest, WindowChangeRequest, SignalRequest,
-                   ExitStatusRequest, ExitSignalRequest>;
+                   ChannelFailure, DirectTcpip, ForwardedTcpip, X11Open, DirectStreamlocal, ForwardedStreamlocal,
+                   TcpipForward, StreamlocalForward, PtyRequest, X11Request, EnvRequest, ExecRequest, SubsystemRequest,
+                   WindowChangeRequest, SignalRequest, ExitStatusRequest, ExitSignalRequest>;
 TYPED_TEST_SUITE(MessageTest, AllMessages);
 
 // What is true of every message: its empty form comes back, and every proper prefix is refused or (where the message

@@ -6,7 +6,7 @@
 
 namespace mezite::ssh::wire {
 
-// §4. What follows is a part: TcpipForward, nothing for keepalive@openssh.com.
+// §4. What follows is a part: TcpipForward, StreamlocalForward, nothing for keepalive@openssh.com.
 struct GlobalRequest {
   static constexpr MessageNumber kNumber = MessageNumber::kGlobalRequest;
   std::string type;
@@ -26,7 +26,8 @@ struct RequestFailure {
   MEZ_SSH_FIELDS()
 };
 
-// §5.1. What follows is a part: DirectTcpip, ForwardedTcpip, X11Open, DirectStreamlocal, nothing for "session".
+// §5.1. What follows is a part: DirectTcpip, ForwardedTcpip, X11Open, DirectStreamlocal, ForwardedStreamlocal, nothing
+// for "session".
 struct ChannelOpen {
   static constexpr MessageNumber kNumber = MessageNumber::kChannelOpen;
   std::string type;
@@ -143,6 +144,12 @@ struct DirectStreamlocal {  // OpenSSH PROTOCOL §2.4 "direct-streamlocal@openss
   MEZ_SSH_FIELDS(path, reserved, reserved_number)
 };
 
+struct ForwardedStreamlocal {  // OpenSSH PROTOCOL §2.4 "forwarded-streamlocal@openssh.com"
+  std::string path;
+  std::string reserved;
+  MEZ_SSH_FIELDS(path, reserved)
+};
+
 // Parts of GlobalRequest.
 
 struct TcpipForward {  // §7.1 "tcpip-forward", "cancel-tcpip-forward"
@@ -154,6 +161,12 @@ struct TcpipForward {  // §7.1 "tcpip-forward", "cancel-tcpip-forward"
 struct TcpipForwardReply {  // §7.1, when port 0 was asked for
   std::uint32_t port = 0;
   MEZ_SSH_FIELDS(port)
+};
+
+// OpenSSH PROTOCOL §2.4 "streamlocal-forward@openssh.com", "cancel-streamlocal-forward@openssh.com"
+struct StreamlocalForward {
+  std::string path;
+  MEZ_SSH_FIELDS(path)
 };
 
 // Parts of ChannelRequest.
