@@ -1,17 +1,29 @@
 // Key exchange methods of this build, and the names in KEXINIT that stand for something else.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
+#include "crypto/hash.hh"
 #include "crypto/kex.hh"
 
 namespace mezite::ssh {
 
-// All of them hash with SHA-256 and exchange KEX_ECDH_INIT and KEX_ECDH_REPLY (RFC 5656 §4, RFC 8731).
+// The post-quantum key encapsulation that a hybrid method joins with its elliptic curve.
+enum class KexKem : std::uint8_t { kNone, kMlKem768, kSntrup761 };
+
+// Diffie-Hellman with a modulus is for clients of old servers: what it costs a server, strangers could ask for.
+enum class KexRoles : std::uint8_t { kBoth, kClient };
+
+// All of them exchange messages 30 and 31 with one value each way and hash alike: RFC 4253 §8, RFC 5656 §4, RFC 8731,
+// draft-ietf-sshm-mlkem-hybrid-kex, draft-ietf-sshm-ntruprime-ssh.
 struct KexAlgorithm {
   std::string_view name;
+  KexKem kem;
   crypto::KeyAgreementGroup group;
+  crypto::HashAlgorithm hash;  // of the exchange, and of the keys derived from it
+  KexRoles roles = KexRoles::kBoth;
 };
 
 // In order of preference.

@@ -17,22 +17,10 @@ void add_string(crypto::Hasher& hasher, BytesView bytes) {
   hasher.update(big_endian(static_cast<std::uint32_t>(bytes.size()))).update(bytes);
 }
 
-// As Writer::mpint(), into memory that wipes itself.
-Secret to_mpint(const Secret& magnitude) {
-  BytesView digits = magnitude.view();
-  while (!digits.empty() && digits.front() == 0) digits = digits.subspan(1);
-  const bool sign_byte = !digits.empty() && (digits.front() & 0x80) != 0;
-  Secret number(big_endian(static_cast<std::uint32_t>(digits.size() + (sign_byte ? 1 : 0))));
-  if (sign_byte) number.append(std::array<std::uint8_t, 1>{0});
-  number.append(digits);
-  return number;
-}
-
-// RFC 5656 §4.
-ExchangeResult conclude(const ExchangePreamble& preamble, BytesView host_key, BytesView client_public,
-                        BytesView server_public, const Secret& shared) {
-  ExchangeResult result{.hash = {}, .shared_mpint = to_mpint(shared)};
-  crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
+// RFC 4253 §8, RFC 5656 §4: they differ in what the two values and K are, not in their order.
+ExchangeResult conclude(const KexAlgorithm& kex, const ExchangePreamble& preamble, BytesView host_key,
+                        BytesView client_public, BytesView server_public, Secret secret) {
+  crypto::Hasher hasher(kex.hash);
   add_string(hasher, as_bytes(preamble.client_version));
   add_string(hasher, as_bytes(preamble.server_version));
   add_string(hasher, preamble.client_kexinit);
@@ -40,24 +28,22 @@ ExchangeResult conclude(const ExchangePreamble& preamble, BytesView host_key, By
   add_string(hasher, host_key);
   add_string(hasher, client_public);
   add_string(hasher, server_public);
-  hasher.update(result.shared_mpint.view());
-  const Bytes digest = hasher.finish();
-  std::copy(digest.begin(), digest.end(), result.hash.begin());
-  return result;
+  hasher.update(secret.view());
+  return {.hash_algorithm = kex.hash, .hash = hasher.finish(), .secret = std::move(secret)};
 }
 
 Secret derive(const ExchangeResult& result, BytesView session_id, char letter, std::size_t size) {
   Secret key;
   if (size == 0) return key;
-  crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
+  crypto::Hasher hasher(result.hash_algorithm);
   const std::array<std::uint8_t, 1> letter_byte{static_cast<std::uint8_t>(letter)};
-  hasher.update(result.shared_mpint.view()).update(result.hash).update(letter_byte).update(session_id);
+  hasher.update(result.secret.view()).update(result.hash).update(letter_byte).update(session_id);
   while (true) {
     Bytes block = hasher.finish();
     key.append(block);
     ::explicit_bzero(block.data(), block.size());
     if (key.size() >= size) break;
-    hasher.update(result.shared_mpint.view()).update(result.hash).update(key.view());
+    hasher.update(result.secret.view()).update(result.hash).update(key.view());
   }
   key.resize(size);
   return key;
@@ -67,15 +53,14 @@ Secret derive(const ExchangeResult& result, BytesView session_id, char letter, s
 
 Result<ServerExchange> ServerExchange::run(const KexAlgorithm& kex, const ExchangePreamble& preamble,
                                            BytesView host_key, BytesView client_public) {
-  MEZ_TRY(const auto agreement, crypto::KeyAgreement::generate(kex.group));
-  MEZ_TRY(const auto shared, agreement.agree(client_public));
-  return ServerExchange{.result = conclude(preamble, host_key, client_public, agreement.public_value(), shared),
-                        .server_public = to_bytes(agreement.public_value())};
+  MEZ_TRY(auto share, ServerKeyShare::answer(kex, client_public));
+  auto result = conclude(kex, preamble, host_key, client_public, share.public_value, std::move(share.secret));
+  return ServerExchange{.result = std::move(result), .server_public = std::move(share.public_value)};
 }
 
 Result<ClientExchange> ClientExchange::start(const KexAlgorithm& kex) {
-  MEZ_TRY(auto agreement, crypto::KeyAgreement::generate(kex.group));
-  return ClientExchange(std::move(agreement));
+  MEZ_TRY(auto share, ClientKeyShare::generate(kex));
+  return ClientExchange(kex, std::move(share));
 }
 
 Result<ExchangeResult> ClientExchange::finish(const ExchangePreamble& preamble, const PublicKeyAlgorithm& algorithm,
@@ -86,8 +71,8 @@ Result<ExchangeResult> ClientExchange::finish(const ExchangePreamble& preamble, 
   if (key.type() != algorithm.type || certified != (algorithm.form == KeyForm::kCertificate)) {
     return fail(ErrorCode::kProtocol, "the server's host key is not of the agreed algorithm {}", algorithm.name);
   }
-  MEZ_TRY(const auto shared, agreement_.agree(server_public));
-  auto result = conclude(preamble, host_key, client_public(), server_public, shared);
+  MEZ_TRY(auto secret, share_.finish(server_public));
+  auto result = conclude(*kex_, preamble, host_key, client_public(), server_public, std::move(secret));
   MEZ_CHECK(key.verify(algorithm.signature_name, result.hash, signature));
   return result;
 }

@@ -1,5 +1,5 @@
-// One elliptic-curve Diffie-Hellman key exchange (RFC 5656 §4, RFC 8731) and the keys that come of it (RFC 4253 §7.2).
-// No state machine: transport/ says when each step is due.
+// One key exchange (RFC 4253 §8, RFC 5656 §4 and what builds on them) and the keys that come of it (RFC 4253 §7.2). No
+// state machine: transport/ says when each step is due.
 #pragma once
 
 #include <memory>
@@ -8,9 +8,8 @@
 #include "base/bytes.hh"
 #include "base/result.hh"
 #include "base/secret.hh"
-#include "crypto/hash.hh"
-#include "crypto/kex.hh"
 #include "ssh/cipher/packet_cipher.hh"
+#include "ssh/kex/key_share.hh"
 #include "ssh/kex/negotiation.hh"
 #include "ssh/keys/signer.hh"
 
@@ -26,8 +25,9 @@ struct ExchangePreamble {
 
 // What an exchange leaves behind.
 struct ExchangeResult {
-  crypto::Sha256Digest hash;  // H; the first one is the session id
-  Secret shared_mpint;        // K as an SSH mpint, as key derivation hashes it
+  crypto::HashAlgorithm hash_algorithm;
+  Bytes hash;     // H, 32 to 64 bytes; the first one is the session id
+  Secret secret;  // K as it is hashed: see key_share.hh
 };
 
 // Server: the client's value comes in, the hash to sign goes out; the signature may then be made anywhere.
@@ -44,7 +44,7 @@ struct ServerExchange {
 class ClientExchange {
  public:
   static Result<ClientExchange> start(const KexAlgorithm& kex);
-  BytesView client_public() const { return agreement_.public_value(); }
+  BytesView client_public() const { return share_.public_value(); }
 
   // Checks that the host key is of the agreed algorithm and that it signed this exchange. Says nothing about whose key
   // it is.
@@ -52,8 +52,9 @@ class ClientExchange {
                                 BytesView host_key, BytesView server_public, BytesView signature) const;
 
  private:
-  explicit ClientExchange(crypto::KeyAgreement agreement) : agreement_(std::move(agreement)) {}
-  crypto::KeyAgreement agreement_;
+  ClientExchange(const KexAlgorithm& kex, ClientKeyShare share) : kex_(&kex), share_(std::move(share)) {}
+  const KexAlgorithm* kex_;  // in the table
+  ClientKeyShare share_;
 };
 
 enum class KeyDirection { kClientToServer, kServerToClient };

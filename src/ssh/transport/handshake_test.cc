@@ -1,6 +1,7 @@
 // Two transports in memory: every combination of algorithms, byte by byte, and what is known afterwards.
 #include <gtest/gtest.h>
 
+#include "ssh/kex/algorithms.hh"
 #include "ssh/transport/testing/pair.hh"
 
 namespace mezite::ssh {
@@ -26,7 +27,8 @@ void check_works(Pair& pair) {
   EXPECT_EQ(pair.client_sink.services_, 1);
   EXPECT_EQ(pair.server_sink.services_, 1);
   EXPECT_EQ(to_hex(pair.client->session_id()), to_hex(pair.server->session_id()));
-  EXPECT_EQ(pair.client->session_id().size(), 32u);
+  EXPECT_EQ(pair.client->session_id().size(),
+            crypto::hash_size(find_kex_algorithm(pair.client->algorithms().kex)->hash));
   std::vector<Bytes> sent;
   for (const std::size_t size : {1u, 2u, 5u, 15u, 16u, 17u, 255u, 256u, 1000u, 32768u, 65536u}) {
     sent.push_back(message(size));
@@ -40,9 +42,8 @@ void check_works(Pair& pair) {
 
 TEST(Handshake, EveryKexAndHostKeyAlgorithm) {
   for (const auto& kex : AlgorithmPreferences::defaults().kex) {
-    for (const auto& host_key : {"ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256",
-                                 "ssh-ed25519-cert-v01@openssh.com", "ecdsa-sha2-nistp256-cert-v01@openssh.com",
-                                 "rsa-sha2-512-cert-v01@openssh.com", "rsa-sha2-256-cert-v01@openssh.com"}) {
+    if (find_kex_algorithm(kex)->roles == KexRoles::kClient) continue;
+    for (const auto& host_key : AlgorithmPreferences::defaults().host_keys) {
       SCOPED_TRACE(kex + " " + host_key);
       auto config = client_config();
       config.algorithms.kex = {kex};
@@ -63,6 +64,33 @@ TEST(Handshake, EveryKexAndHostKeyAlgorithm) {
       EXPECT_EQ(pair.server->algorithms().host_key, host_key);
       EXPECT_TRUE(pair.client->algorithms().strict_kex);
     }
+  }
+}
+
+TEST(Handshake, PrefersAPostQuantumMethod) {
+  Pair pair;
+  check_works(pair);
+  EXPECT_EQ(pair.client->algorithms().kex, "mlkem768x25519-sha256");
+}
+
+// What they cost a server, anybody could ask it for.
+TEST(Handshake, ServersDoNotOfferModulusGroups) {
+  for (const auto* kex :
+       {"diffie-hellman-group14-sha256", "diffie-hellman-group16-sha512", "diffie-hellman-group18-sha512"}) {
+    auto client = client_config();
+    client.algorithms.kex = {kex};
+    Pair pair(client);
+    const auto status = pair.connect();
+    ASSERT_FALSE(status);
+    EXPECT_NE(status.error().message.find("no common key exchange method"), std::string::npos);
+
+    auto server = server_config();
+    server.algorithms.kex = {kex};
+    testing::RememberingSink sink;
+    const auto refused =
+        Transport::create(std::make_shared<const TransportConfig>(std::move(server)), pair.clock, sink);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
   }
 }
 

@@ -58,6 +58,8 @@ const HostKey* find_host_key(const TransportConfig& config, const PublicKeyAlgor
   return found == config.host_keys.end() ? nullptr : &*found;
 }
 
+bool is_for_servers(std::string_view kex) { return find_kex_algorithm(kex)->roles == KexRoles::kBoth; }
+
 Status check(const TransportConfig& config) {
   MEZ_CHECK(all_known("key exchange method", config.algorithms.kex, find_kex_algorithm));
   MEZ_CHECK(all_known("host key algorithm", config.algorithms.host_keys, find_public_key_algorithm));
@@ -78,6 +80,9 @@ Status check(const TransportConfig& config) {
   const auto usable = [&](const std::string& name) {
     return find_host_key(config, *find_public_key_algorithm(name)) != nullptr;
   };
+  if (config.role == Role::kServer && std::ranges::none_of(config.algorithms.kex, is_for_servers)) {
+    return fail(ErrorCode::kInvalidArgument, "every key exchange method allowed is for clients only; allow one more");
+  }
   if (config.role == Role::kServer && std::ranges::none_of(config.algorithms.host_keys, usable)) {
     return fail(ErrorCode::kInvalidArgument, "no host key is of an allowed algorithm; allow one more or add a key");
   }
@@ -109,6 +114,7 @@ const HostKey* SshTransport::host_key_for(const PublicKeyAlgorithm& algorithm) c
 KexInit SshTransport::make_kexinit() const {
   const auto& algorithms = config_->algorithms;
   std::vector<std::string> kex = algorithms.kex;
+  if (is_server()) std::erase_if(kex, [](const auto& name) { return !is_for_servers(name); });
   // Markers count in the first KEXINIT only.
   if (session_id_.empty()) {
     if (!is_server()) kex.emplace_back(kExtInfoClient);
@@ -230,7 +236,7 @@ Status SshTransport::on_ecdh_reply(BytesView payload) {
 
 // Sends NEWKEYS: what we send from here on is under the new keys, what comes is under the old ones until the peer's.
 Status SshTransport::take_keys(ExchangeResult result) {
-  if (session_id_.empty()) session_id_ = to_bytes(BytesView(result.hash));
+  if (session_id_.empty()) session_id_ = result.hash;
   const KeyDirection sending = is_server() ? KeyDirection::kServerToClient : KeyDirection::kClientToServer;
   const KeyDirection receiving = is_server() ? KeyDirection::kClientToServer : KeyDirection::kServerToClient;
   const DirectionAgreement& agreed_out = is_server() ? agreed_.server_to_client : agreed_.client_to_server;

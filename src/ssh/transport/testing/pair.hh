@@ -25,12 +25,19 @@ T must(Result<T> result) {
   if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
+inline constexpr KeyType kTestKeyTypes[] = {KeyType::kEd25519, KeyType::kEcdsaP256, KeyType::kEcdsaP384,
+                                            KeyType::kEcdsaP521, KeyType::kRsa};
+
 // One key of each kind for the whole program, as RSA keys take long to make.
 inline std::shared_ptr<const PrivateKey> test_key(KeyType type) {
-  static const auto ed25519 = std::make_shared<const PrivateKey>(must(PrivateKey::generate(KeyType::kEd25519)));
-  static const auto ecdsa = std::make_shared<const PrivateKey>(must(PrivateKey::generate(KeyType::kEcdsaP256)));
-  static const auto rsa = std::make_shared<const PrivateKey>(must(PrivateKey::generate(KeyType::kRsa, 2048)));
-  return type == KeyType::kEd25519 ? ed25519 : type == KeyType::kEcdsaP256 ? ecdsa : rsa;
+  static const auto keys = [] {
+    std::vector<std::shared_ptr<const PrivateKey>> made;
+    for (const KeyType each : kTestKeyTypes) {
+      made.push_back(std::make_shared<const PrivateKey>(must(PrivateKey::generate(each, 2048))));
+    }
+    return made;
+  }();
+  return keys[static_cast<std::size_t>(std::ranges::find(kTestKeyTypes, type) - std::begin(kTestKeyTypes))];
 }
 
 inline Bytes test_host_certificate(KeyType type) {
@@ -46,13 +53,14 @@ inline Bytes test_host_certificate(KeyType type) {
 inline TransportConfig server_config() {
   TransportConfig config;
   config.role = Role::kServer;
-  for (const KeyType type : {KeyType::kEd25519, KeyType::kEcdsaP256, KeyType::kRsa}) {
-    static const Bytes certificates[] = {test_host_certificate(KeyType::kEd25519),
-                                         test_host_certificate(KeyType::kEcdsaP256),
-                                         test_host_certificate(KeyType::kRsa)};
-    const std::size_t index = type == KeyType::kEd25519 ? 0 : type == KeyType::kEcdsaP256 ? 1 : 2;
-    config.host_keys.push_back({.signer = test_key(type), .certificate = certificates[index]});
-  }
+  static const auto host_keys = [] {
+    std::vector<HostKey> made;
+    for (const KeyType type : kTestKeyTypes) {
+      made.push_back({.signer = test_key(type), .certificate = test_host_certificate(type)});
+    }
+    return made;
+  }();
+  config.host_keys = host_keys;
   return config;
 }
 

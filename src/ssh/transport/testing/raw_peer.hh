@@ -168,7 +168,7 @@ class RawPeer {
     }
   }
   void make_keys(ExchangeResult result) {
-    if (session_id_.empty()) session_id_ = to_bytes(BytesView(result.hash));
+    if (session_id_.empty()) session_id_ = result.hash;
     const bool client = role_ == Role::kClient;
     const DirectionAgreement agreed{.cipher = find_cipher_algorithm(cipher), .mac = find_mac_algorithm(mac)};
     const DirectionAgreement used{.cipher = agreed.cipher, .mac = agreed.cipher->is_aead() ? nullptr : agreed.mac};
