@@ -1,6 +1,7 @@
 // Time is injected: code takes a Clock, tests move a ManualClock. Durations and instants as text.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <string_view>
@@ -22,21 +23,24 @@ class Clock {
 // The machine's clocks; lives for ever.
 const Clock& system_clock();
 
-// A clock that stands still until it is moved.
+// A clock that stands still until it is moved: read on any thread, moved by one.
 class ManualClock final : public Clock {
  public:
-  explicit ManualClock(SystemTime start = SystemTime(std::chrono::seconds(1'800'000'000))) : now_(start) {}
-  SystemTime now() const override { return now_; }
-  SteadyTime steady() const override { return steady_; }
+  explicit ManualClock(SystemTime start = SystemTime(std::chrono::seconds(1'800'000'000)))
+      : now_(start.time_since_epoch()) {}
+  SystemTime now() const override { return SystemTime(now_.load()); }
+  SteadyTime steady() const override { return SteadyTime(steady_.load()); }
   void advance(std::chrono::nanoseconds by) {
-    now_ += std::chrono::duration_cast<SystemTime::duration>(by);
-    steady_ += std::chrono::duration_cast<SteadyTime::duration>(by);
+    step_wall(by);
+    steady_ = steady_.load() + std::chrono::duration_cast<SteadyTime::duration>(by);
   }
-  void step_wall(std::chrono::nanoseconds by) { now_ += std::chrono::duration_cast<SystemTime::duration>(by); }
+  void step_wall(std::chrono::nanoseconds by) {
+    now_ = now_.load() + std::chrono::duration_cast<SystemTime::duration>(by);
+  }
 
  private:
-  SystemTime now_;
-  SteadyTime steady_{std::chrono::hours(1)};
+  std::atomic<SystemTime::duration> now_;
+  std::atomic<SteadyTime::duration> steady_{std::chrono::hours(1)};
 };
 
 std::int64_t to_unix_seconds(SystemTime time);

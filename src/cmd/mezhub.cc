@@ -18,7 +18,7 @@ using mezite::hub::Flags;
 
 // Keys are in this memory: no core file, no debugger of another process of the same user.
 void harden_process() {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // the leak checker attaches to its own process
+#ifndef MEZITE_SANITIZED  // the leak checker attaches to its own process
   ::prctl(PR_SET_DUMPABLE, 0);
 #endif
   ::umask(077);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -64,18 +65,22 @@ class TestServer {
   ~TestServer();
   std::uint16_t port() const { return port_; }
 
-  // Set before the first connection. Default: accepts everything.
-  std::function<void(const AuthRequest&, AuthResponder)> when_auth;
+  // Who gets in, for connections from now on. Default: everybody.
+  using Decide = std::function<void(const AuthRequest&, AuthResponder)>;
+  void when_auth(Decide decide);
   std::atomic<std::uint64_t> connections{0};
 
  private:
   struct Connection;
   void loop();
+  Decide decide() const;
 
   std::shared_ptr<const ServerConfig> config_;
   UniqueFd listener_;
   std::uint16_t port_ = 0;
   std::atomic<bool> stop_{false};
+  mutable std::mutex mutex_;  // guards decide_
+  Decide decide_;
   std::thread thread_;
 };
 

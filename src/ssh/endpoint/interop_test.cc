@@ -267,8 +267,8 @@ struct TestServer::Connection final : ServerHandler {
   Connection(TestServer& owner, UniqueFd socket)
       : server(owner), fd(std::move(socket)), endpoint(owner.config_, *this, system_clock()) {}
   void on_auth_request(const AuthRequest& request, AuthResponder responder) override {
-    if (server.when_auth) {
-      server.when_auth(request, std::move(responder));
+    if (const TestServer::Decide decide = server.decide()) {
+      decide(request, std::move(responder));
     } else {
       responder.accept();
     }
@@ -294,6 +294,14 @@ struct TestServer::Connection final : ServerHandler {
 TestServer::TestServer(std::shared_ptr<ServerConfig> config) : config_(std::move(config)) {
   listener_ = listen_loopback(port_);
   thread_ = std::thread([this] { loop(); });
+}
+void TestServer::when_auth(Decide decide) {
+  const std::lock_guard lock(mutex_);
+  decide_ = std::move(decide);
+}
+TestServer::Decide TestServer::decide() const {
+  const std::lock_guard lock(mutex_);
+  return decide_;
 }
 TestServer::~TestServer() {
   stop_ = true;

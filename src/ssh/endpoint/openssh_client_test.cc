@@ -116,7 +116,7 @@ TEST_F(EndpointWithSsh, UserCertificateOfSshKeygen) {
   ASSERT_TRUE(write_file(dir / "ca", ca->to_openssh_pem()->view()));
   const PublicKey ca_key = ca->public_key();
   serve();
-  server->when_auth = [ca_key](const AuthRequest& request, AuthResponder responder) {
+  server->when_auth([ca_key](const AuthRequest& request, AuthResponder responder) {
     if (!request.certificate) return responder.reject();
     const std::vector<PublicKey> cas{ca_key};
     CertificateCheck check;
@@ -125,7 +125,7 @@ TEST_F(EndpointWithSsh, UserCertificateOfSshKeygen) {
     check.principal = request.user;
     if (!verify_certificate(*request.certificate, check)) return responder.reject();
     responder.accept();
-  };
+  });
   EXPECT_EQ(run(ssh() + "echo hi").status, 255);
   ASSERT_TRUE(write_file(dir / "id.pub", as_bytes(user_key->to_text() + "\n")));
   ASSERT_EQ(
@@ -142,13 +142,13 @@ TEST_F(EndpointWithSsh, UserKeysOfEachType) {
   serve();
   std::vector<std::string> seen;
   std::mutex mutex;
-  server->when_auth = [&](const AuthRequest& request, AuthResponder responder) {
+  server->when_auth([&](const AuthRequest& request, AuthResponder responder) {
     if (request.proof == KeyProof::kProven) {
       const std::lock_guard lock(mutex);
       seen.push_back(request.algorithm);
     }
     responder.accept();
-  };
+  });
   for (const char* type : {"ecdsa -b 256", "rsa -b 2048"}) {
     std::filesystem::remove(dir / "id");
     ASSERT_EQ(run(std::string("ssh-keygen -q -N \"\" -t ") + type + " -f " + (dir / "id").string()).status, 0);
@@ -179,12 +179,12 @@ TEST_F(EndpointWithSsh, HostCertificate) {
 TEST_F(EndpointWithSsh, KeyThenKeyboardInteractive) {
   config->banner = "Welcome to the cluster.\n";
   serve();
-  server->when_auth = [](const AuthRequest& request, AuthResponder responder) {
+  server->when_auth([](const AuthRequest& request, AuthResponder responder) {
     if (request.method == AuthMethod::kPublicKey) return responder.partial({AuthMethod::kKeyboardInteractive});
     if (request.round == 0) return responder.challenge({"", "", {{"Code: ", false}}});
     if (request.answers[0].text() == "123456") return responder.accept();
     responder.reject();
-  };
+  });
   const std::string askpass = (dir / "askpass").string();
   ASSERT_TRUE(write_file(askpass, as_bytes("#!/bin/sh\necho $CODE\n"), 0700));
   const std::string environment = "SSH_ASKPASS_REQUIRE=force SSH_ASKPASS=" + askpass + " ";
@@ -200,7 +200,7 @@ TEST_F(EndpointWithSsh, KeyThenKeyboardInteractive) {
 
 TEST_F(EndpointWithSsh, RefusedKeySaysPermissionDenied) {
   serve();
-  server->when_auth = [](const AuthRequest&, AuthResponder responder) { responder.reject(); };
+  server->when_auth([](const AuthRequest&, AuthResponder responder) { responder.reject(); });
   const auto outcome = run(ssh() + "echo hi");
   EXPECT_EQ(outcome.status, 255);
   EXPECT_NE(outcome.out.find("Permission denied (publickey)"), std::string::npos) << outcome.out;
