@@ -50,7 +50,7 @@ struct Listener {
 // Drives the transport over the socket until it closes, the stream ends, done() says so, or ten seconds are over.
 template <class Done>
 Status drive(Transport& transport, int fd, Done done) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   Status status;
   while (true) {
     while (!transport.pending_output().empty()) {
