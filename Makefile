@@ -7,7 +7,7 @@ BUILD := $(if $(filter release,$(PRESET)),build,build/$(PRESET))
 BINARIES := mezhub mezd mezctl msh
 export NINJA_STATUS := [%f of %t, %e s] 
 
-.PHONY: help up down build test unit e2e seeds bench fuzz lint tidy deb clean packages
+.PHONY: help up down build test unit e2e seeds interop bench fuzz lint tidy deb clean packages
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -43,6 +43,12 @@ e2e: ## end-to-end tests only, on what is built
 
 seeds: ## the acceptance table: each check of the operators' documents and its result
 	@tests/seeds/table $(BUILD)
+
+interop: ## the interoperability table: every algorithm with every peer, each cell of the product
+	@scripts/install_packages.sh build run test
+	@$(MAKE) --no-print-directory configure
+	@ninja -C $(BUILD) --quiet ssh_probe_server ssh_probe_client
+	@/usr/bin/python3 tests/interop/table.py $(BUILD) --full
 
 bench: ## measure against OpenSSH in the same run (docs/performance.md)
 	@scripts/install_packages.sh build run test bench

@@ -3,7 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 failed=0
-mapfile -t sources < <(git ls-files 'src/*.cc' 'src/*.hh' 'fuzz/*.cc' 'bench/*.cc')
+mapfile -t sources < <(git ls-files 'src/*.cc' 'src/*.hh' 'fuzz/*.cc' 'bench/*.cc' 'tests/*.cc' 'tests/*.hh')
 
 clang-format-19 --dry-run -Werror "${sources[@]}" || { echo "lint: run clang-format-19 -i on the files above"; failed=1; }
 /usr/bin/python3 scripts/check_includes.py || failed=1

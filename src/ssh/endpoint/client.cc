@@ -105,6 +105,7 @@ void ClientEndpoint::set_wakeup(std::move_only_function<void()> wakeup) { impl_-
 
 bool ClientEndpoint::authenticated() const { return impl_->authenticated(); }
 BytesView ClientEndpoint::session_id() const { return impl_->session_id(); }
+const Transport* ClientEndpoint::transport() const { return impl_->transport_or_null(); }
 Channel ClientEndpoint::open_channel(const ChannelOpen& open, std::shared_ptr<ChannelHandler> handler) {
   return impl_->open_channel(open, std::move(handler));
 }

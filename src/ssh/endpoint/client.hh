@@ -70,7 +70,8 @@ class ClientEndpoint final : public Endpoint {
   void set_wakeup(std::move_only_function<void()> wakeup) override;
 
   bool authenticated() const;
-  BytesView session_id() const;  // empty before the first key exchange is done
+  BytesView session_id() const;        // empty before the first key exchange is done
+  const Transport* transport() const;  // for what was negotiated and counted; null when it could not be made
 
   // Asks for a channel; handler->on_open() or on_open_failed() follows. Before authentication, or past the limit of
   // channels: fails with on_open_failed() before this returns, and gives a dead handle.

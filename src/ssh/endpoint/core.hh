@@ -34,6 +34,7 @@ class EndpointCore : public PacketSink, public ConnectionOwner, public std::enab
   Channel open_channel(const ChannelOpen& open, std::shared_ptr<ChannelHandler> handler);
   void global_request(std::string_view name, BytesView payload, GlobalReplyCallback on_reply);
   std::size_t channel_count() const { return connection_ ? connection_->channel_count() : 0; }
+  const Transport* transport_or_null() const { return transport_.get(); }
   BytesView session_id() const { return transport_ ? transport_->session_id() : BytesView(); }
   void disconnect(std::string_view text);
 

@@ -98,6 +98,7 @@ void ServerEndpoint::set_wakeup(std::move_only_function<void()> wakeup) { impl_-
 
 const PeerIdentity* ServerEndpoint::identity() const { return impl_->identity(); }
 BytesView ServerEndpoint::session_id() const { return impl_->session_id(); }
+const Transport* ServerEndpoint::transport() const { return impl_->transport_or_null(); }
 Channel ServerEndpoint::open_channel(const ChannelOpen& open, std::shared_ptr<ChannelHandler> handler) {
   return impl_->open_channel(open, std::move(handler));
 }

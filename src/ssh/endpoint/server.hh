@@ -69,6 +69,7 @@ class ServerEndpoint final : public Endpoint {
 
   const PeerIdentity* identity() const;  // null before authentication
   BytesView session_id() const;          // empty before the first key exchange is done
+  const Transport* transport() const;    // for what was negotiated and counted; null when it could not be made
 
   // As ClientEndpoint: forwarded-tcpip and the other types that are a server's to open (connection/requests.hh), or
   // channels of our own such as "control@mezite.com".

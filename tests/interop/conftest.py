@@ -1,0 +1,38 @@
+"""A row of the matrix per test, printed at the end of the run."""
+import os
+from pathlib import Path
+
+import pytest
+
+from . import matrix
+
+ROWS: list[list[str]] = []
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory):
+    return matrix.Bench(Path(os.environ["MEZITE_BIN"]), tmp_path_factory.mktemp("interop"))
+
+
+@pytest.fixture
+def run_row(bench, record_property):
+    """run_row(peer, role): the row, printed later; fails with the cells that failed."""
+    def run(peer, role: str):
+        outcome = matrix.run(bench, peer, role, full="MEZITE_INTEROP_FULL" in os.environ)
+        record_property("interop", "\n".join([outcome.row(), *(f"    {text}" for text in outcome.reasons())]))
+        assert not outcome.failures, "\n".join(f"{cell}: {reason}" for cell, reason in outcome.failures)
+        assert outcome.passed > 0
+    return run
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call":
+        ROWS.extend([value.split("\n") for name, value in report.user_properties if name == "interop"])
+
+
+def pytest_terminal_summary(terminalreporter):
+    if ROWS:
+        terminalreporter.section("interoperability")
+        for row in sorted(ROWS):
+            for line in row:
+                terminalreporter.write_line(line)

@@ -1,0 +1,146 @@
+"""One peer in one role: every cell that both sides know, and what came of each."""
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import cells
+from .drivers import LineProgram
+from .keys import Keys
+
+REKEY_BYTES = 48 * 1024  # less than a peer's data_bytes: each cell re-keys at least once
+
+MOST_FAILURES = 20       # then a row is given up: each may take half a minute
+
+
+@dataclass
+class Outcome:
+    peer: str
+    role: str
+    version: str = ""
+    passed: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    product: int = 0
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def row(self) -> str:
+        state = f"{self.passed} passed" + (f", {len(self.failures)} FAILED" if self.failures else "")
+        return f"{self.peer:10} {self.role:7} {self.version:28} {state:24} of {self.product:5} {self.seconds:5.1f} s"
+
+    def reasons(self) -> list[str]:
+        lacking = [f"{kind}: {' '.join(names)}" for kind, names in self.missing.items()]
+        return ([f"not known to it: {'; '.join(lacking)}"] if lacking else []) + self.notes
+
+
+class Bench:
+    """The binaries and keys that all rows use."""
+    def __init__(self, binaries: Path, folder: Path):
+        self.binaries, self.folder = binaries, folder
+        self.tools = binaries.parent / "interop"  # what peers have to compile or install, kept between runs
+        self.tools.mkdir(exist_ok=True)
+        self.keys = Keys(folder)
+
+    def our_lists(self, side: str) -> dict[str, list[str]]:
+        text = subprocess.run([self.binaries / f"ssh_probe_{side}", "--list"], check=True, capture_output=True, text=True)
+        return cells.read_lists(text.stdout)
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
+def check(cell: cells.Cell, words: list[str]) -> str:
+    """What our side says of the connection against what was meant; the reason when it is something else."""
+    if len(words) != 9:
+        return " ".join(words)
+    outcome, kex, hostkey, cipher_in, cipher_out, mac_in, mac_out, exchanges, _ = words
+    if outcome != "ok":
+        return outcome.replace("_", " ")
+    want = cell.words()
+    if (kex, hostkey, cipher_in, mac_in) != want or (cipher_out, mac_out) != want[2:]:
+        return f"negotiated {' '.join(words[1:7])}"
+    return "" if int(exchanges) >= 2 else f"{exchanges} key exchange: nobody re-keyed"
+
+
+def run(bench: Bench, peer, role: str, full: bool = False) -> Outcome:
+    """role is the peer's: as a client of our server, or as a server for our client."""
+    started = time.monotonic()
+    outcome = Outcome(peer.name, role, peer.version())
+    (_run_client if role == "client" else _run_server)(bench, peer, full, outcome)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _plan(bench, peer, role, ours, theirs, full, outcome):
+    excluded_for: dict[str, int] = {}
+
+    def excluded(cell):
+        reason = peer.excluded(role, cell)
+        if reason:
+            excluded_for[reason] = excluded_for.get(reason, 0) + 1
+        return reason
+
+    rekey_by = ["us", "peer"] if role in peer.rekeys else ["us"]
+    made = cells.plan(ours, theirs, rekey_by, full, excluded)
+    outcome.product, outcome.missing = made.product, made.missing
+    outcome.notes = [f"{count} cells not applicable: {reason}" for reason, count in excluded_for.items()]
+    if role not in peer.rekeys:
+        outcome.notes.append(f"key exchanges begun by it are not run: {peer.no_rekey[role]}")
+    assert made.cells, f"nothing in common with {peer.name}: {theirs}"
+    return made
+
+
+def _run_client(bench: Bench, peer, full: bool, outcome: Outcome):
+    keys = bench.keys
+    ours = LineProgram([bench.binaries / "ssh_probe_server", "--authorized", keys.user_public,
+                        *(word for host in keys.hosts for word in ("--host-key", host))], log=bench.log("probe_server"))
+    client = peer.client(bench)
+    try:
+        theirs = cells.offer_of_client(lambda port: client.run(port, 0, 0))
+        made = _plan(bench, peer, "client", bench.our_lists("server"), theirs, full, outcome)
+        for cell in made.cells:
+            limit = REKEY_BYTES if cell.rekey == "us" else 0
+            answer = ours.ask(f"listen {' '.join(cell.words())} {limit}")
+            assert answer.startswith("port "), answer
+            port = int(answer.split()[1])
+            said = client.run(port, REKEY_BYTES if cell.rekey == "peer" else 0, peer.data_bytes)
+            report = ours.ask(f"report {port}")
+            reason = check(cell, report.split()[1:]) if said == "ok" else f"{said}; our side: {report}"
+            _count(outcome, cell, reason)
+            if len(outcome.failures) > MOST_FAILURES:
+                break
+    finally:
+        client.close()
+        ours.close()
+
+
+def _run_server(bench: Bench, peer, full: bool, outcome: Outcome):
+    keys = bench.keys
+    servers = {"us": peer.server(bench, 0)}
+    if "server" in peer.rekeys:
+        servers["peer"] = peer.server(bench, REKEY_BYTES)
+    ours = LineProgram([bench.binaries / "ssh_probe_client", "--user", servers["us"].user, "--identity", keys.user,
+                        "--host-ca", f"{keys.host_ca}.pub", "--command", servers["us"].command,
+                        *(word for host in keys.hosts for word in ("--host-key", f"{host}.pub"))],
+                       log=bench.log("probe_client"))
+    try:
+        theirs = servers["us"].offer()
+        made = _plan(bench, peer, "server", bench.our_lists("client"), theirs, full, outcome)
+        for cell in made.cells:
+            limit = REKEY_BYTES if cell.rekey == "us" else 0
+            report = ours.ask(f"{servers[cell.rekey].port_for(cell)} {' '.join(cell.words())} {limit} {peer.data_bytes}")
+            _count(outcome, cell, check(cell, report.split()))
+            if len(outcome.failures) > MOST_FAILURES:
+                break
+    finally:
+        ours.close()
+        for server in servers.values():
+            server.close()
+
+
+def _count(outcome: Outcome, cell: cells.Cell, reason: str):
+    if reason:
+        outcome.failures.append((str(cell), reason))
+    else:
+        outcome.passed += 1

@@ -1,0 +1,1 @@
+// Lets peer.go declare names that the linker finds elsewhere.
