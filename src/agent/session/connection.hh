@@ -24,7 +24,7 @@ struct Visitor {
   std::string client_software;
 };
 
-class Connection final : public ssh::ServerHandler, public std::enable_shared_from_this<Connection> {
+class Connection : public ssh::ServerHandler, public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::shared_ptr<ServerContext> context, net::Shard& shard, net::Address client);
   ~Connection() override;

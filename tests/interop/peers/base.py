@@ -23,6 +23,15 @@ def output(*argv) -> str:
     return (done.stdout + done.stderr).strip()
 
 
+def at_home_in(folder: Path) -> list[str]:
+    """The start of a command line that runs with an empty folder as the account's home, in a mount namespace of its own: what
+    is in the real one (a shell's start-up files, known keys) would be part of the test. Root only; else nothing changes."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if os.getuid() != 0:
+        return []
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', str(folder), pwd.getpwuid(0).pw_dir]
+
+
 def package_version(package: str) -> str:
     return output("dpkg-query", "-W", "-f", "${Version}", package)
 

@@ -2,7 +2,7 @@
 import os
 from pathlib import Path
 
-from .base import Peer, SpawnedClient, SpawnedServer, output
+from .base import Peer, SpawnedClient, SpawnedServer, at_home_in, output
 
 
 def everything(kind: str) -> str:
@@ -43,5 +43,5 @@ class OpenSSH(Peer):
         if rekey_bytes:
             lines.append(f"RekeyLimit {rekey_bytes}")
         config.write_text("\n".join(lines) + "\n")
-        return SpawnedServer(lambda port: ["/usr/sbin/sshd", "-D", "-e", "-f", config, "-o", f"ListenAddress=127.0.0.1:{port}"],
+        return SpawnedServer(lambda port: [*at_home_in(bench.folder / "empty_home"), "/usr/sbin/sshd", "-D", "-e", "-f", config, "-o", f"ListenAddress=127.0.0.1:{port}"],
                              bench, f"sshd_{rekey_bytes}")

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/file.hh"
+#include "ssh/kex/algorithms.hh"
 
 namespace mezite::interop {
 
@@ -57,8 +58,10 @@ Result<ssh::Identity> load_identity(const std::string& path) {
 }
 
 void print_lists(ssh::Role role) {
-  (void)role;
-  const auto& names = ssh::AlgorithmPreferences::defaults();
+  ssh::AlgorithmPreferences names = ssh::AlgorithmPreferences::defaults();
+  std::erase_if(names.kex, [&](const std::string& name) {
+    return role == ssh::Role::kServer && ssh::find_kex_algorithm(name)->roles == ssh::KexRoles::kClient;
+  });
   fmt::print("kex {}\nhostkey {}\ncipher {}\nmac {}\n", fmt::join(names.kex, " "), fmt::join(names.host_keys, " "),
              fmt::join(names.ciphers, " "), fmt::join(names.macs, " "));
 }
