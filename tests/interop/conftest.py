@@ -6,7 +6,19 @@ import pytest
 
 from . import matrix
 
+# Minutes under sanitizers, and it is the peers' time mostly: the protocol's own tests run under them.
+SANITIZED = any(f"/build/{name}/" in os.environ.get("MEZITE_BIN", "") + "/" for name in ("asan", "tsan"))
+
 ROWS: list[list[str]] = []
+
+
+def pytest_collection_modifyitems(items):
+    if not SANITIZED:
+        return
+    here = Path(__file__).parent
+    for item in items:
+        if here in Path(item.fspath).parents and item.path.stem != "test_cells":
+            item.add_marker(pytest.mark.skip(reason="run with the release build only"))
 
 
 @pytest.fixture(scope="session")

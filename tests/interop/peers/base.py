@@ -1,4 +1,6 @@
 """What a peer is to the matrix, and what several of them share."""
+import contextlib
+import fcntl
 import os
 import pwd
 import socket
@@ -30,6 +32,14 @@ def at_home_in(folder: Path) -> list[str]:
     if os.getuid() != 0:
         return []
     return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', str(folder), pwd.getpwuid(0).pw_dir]
+
+
+@contextlib.contextmanager
+def alone(bench):
+    """One test process at a time makes what is kept between runs."""
+    with open(bench.tools / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def package_version(package: str) -> str:

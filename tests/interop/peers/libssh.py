@@ -1,15 +1,16 @@
 """libssh, Debian's libssh-dev, with a client and a server in C."""
 import subprocess
 
-from .base import PEERS, DrivenClient, Peer, Servers, SpawnedServer, package_version
+from .base import PEERS, DrivenClient, Peer, Servers, SpawnedServer, alone, package_version
 
 
 def build(bench, role: str):
     program = bench.tools / f"libssh_{role}"
     source = PEERS / f"programs/libssh_{role}.c"
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-deprecated-declarations", "-o", program, source, "-lssh"],
-                       check=True)
+    with alone(bench):
+        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+            subprocess.run(["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-deprecated-declarations", "-o", program, source, "-lssh"],
+                           check=True)
     return program
 
 

@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from .base import PEERS, DrivenClient, Peer, SpawnedServer
+from .base import PEERS, DrivenClient, Peer, SpawnedServer, alone
 
 VERSION = "1.17.0"
 
@@ -10,9 +10,10 @@ VERSION = "1.17.0"
 def install(bench) -> dict[str, str]:
     """The package in the build folder, without its optional compiled parts; the environment to run node with."""
     folder = bench.tools / f"npm-ssh2-{VERSION}"
-    if not (folder / "node_modules/ssh2/package.json").exists():
-        subprocess.run(["npm", "install", "--silent", "--no-save", "--no-package-lock", "--omit=optional", "--ignore-scripts",
-                        "--no-audit", "--no-fund", "--prefix", folder, f"ssh2@{VERSION}"], check=True)
+    with alone(bench):
+        if not (folder / "node_modules/ssh2/package.json").exists():
+            subprocess.run(["npm", "install", "--silent", "--no-save", "--no-package-lock", "--omit=optional", "--ignore-scripts",
+                            "--no-audit", "--no-fund", "--prefix", folder, f"ssh2@{VERSION}"], check=True)
     return {**os.environ, "NODE_PATH": str(folder / "node_modules")}
 
 
