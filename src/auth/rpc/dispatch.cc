@@ -7,6 +7,7 @@
 
 #include <charconv>
 #include <memory>
+#include <utility>
 
 #include "auth/record.hh"
 #include "auth/rpc/status.hh"
@@ -119,13 +120,36 @@ Result<Caller> Dispatcher::identify(const Credentials& credentials, const Policy
   return caller_of_session(services_, credentials.bearer, ip);
 }
 
+class Dispatcher::Flight {
+ public:
+  explicit Flight(Dispatcher& dispatcher) : dispatcher_(&dispatcher) {
+    const std::lock_guard lock(dispatcher.mutex_);
+    ++dispatcher.in_flight_;
+  }
+  Flight(Flight&& other) noexcept : dispatcher_(std::exchange(other.dispatcher_, nullptr)) {}
+  Flight& operator=(Flight&&) = delete;
+  ~Flight() {
+    if (!dispatcher_) return;
+    const std::lock_guard lock(dispatcher_->mutex_);  // held while notifying: the dispatcher may go right after
+    if (--dispatcher_->in_flight_ == 0) dispatcher_->landed_.notify_all();
+  }
+
+ private:
+  Dispatcher* dispatcher_;
+};
+
+void Dispatcher::await_calls() {
+  std::unique_lock lock(mutex_);
+  landed_.wait(lock, [this] { return in_flight_ == 0; });
+}
+
 grpc::ServerUnaryReactor* Dispatcher::run(grpc::CallbackServerContext* context, std::string_view method,
                                           const Policy& policy, Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   // The context may not be touched once the call has been finished, which a worker may do at any time after submit().
   auto deadline = context->deadline();
-  auto task = [this, ending = Ending(reactor), context, credentials = Credentials::of(*context), method, policy,
-               deadline, work = std::move(work)]() mutable {
+  auto task = [this, flight = Flight(*this), ending = Ending(reactor), context, credentials = Credentials::of(*context),
+               method, policy, deadline, work = std::move(work)]() mutable {
     if (std::chrono::system_clock::now() >= deadline || context->IsCancelled()) {
       return ending.end(fail(ErrorCode::kTimeout, "the hub is busy: the call's deadline passed before it ran").error());
     }

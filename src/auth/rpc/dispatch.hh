@@ -1,6 +1,7 @@
 // What every call passes: who calls, may they, run the work on the worker pool, turn its error into a gRPC status.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -73,13 +74,19 @@ class Dispatcher {
   // of the call (request, response) lives until it has returned.
   grpc::ServerUnaryReactor* run(grpc::CallbackServerContext* context, std::string_view method, const Policy& policy,
                                 Work work);
+  // Waits for the calls that workers still have: before that, nothing they use may go. New ones must have been stopped.
+  void await_calls();
 
  private:
   struct Credentials;
+  class Flight;  // one call that a worker has, or will get
   Result<Caller> identify(const Credentials& credentials, const Policy& policy) const;
 
   Services& services_;
   const LocalPeers* local_;
+  std::mutex mutex_;
+  std::condition_variable landed_;
+  std::size_t in_flight_ = 0;
 };
 
 }  // namespace mezite::auth::rpc

@@ -97,6 +97,9 @@ struct Server::State {
         admin(make_admin_service(services, dispatcher)),
         agent(make_agent_service(services, dispatcher)),
         local_admin(make_admin_service(services, local_dispatcher)) {}
+  ~State() {
+    for (Dispatcher* each : {&dispatcher, &local_dispatcher}) each->await_calls();
+  }
 
   // Shared with accepts that outlive the server on their shards.
   struct Local {

@@ -156,6 +156,7 @@ TEST_F(EndpointWithSsh, UserKeysOfEachType) {
   }
   EXPECT_EQ(run(ssh("-o PubkeyAcceptedAlgorithms=rsa-sha2-256") + "echo hi").out, "hi\n");
   EXPECT_EQ(run(ssh("-o PubkeyAcceptedAlgorithms=ssh-rsa") + "echo hi").status, 255);
+  const std::lock_guard lock(mutex);
   EXPECT_EQ(seen, (std::vector<std::string>{"ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"}));
 }
 

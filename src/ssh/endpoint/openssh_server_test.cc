@@ -40,7 +40,8 @@ struct EndpointWithSshd : ::testing::Test {
     const std::string text = fmt::format(
         "Port {1}\nListenAddress 127.0.0.1\nHostKey {0}/host\nPidFile none\nStrictModes no\nUsePAM no\n"
         "PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel INFO\n"
-        "Subsystem sftp internal-sftp\nMaxStartups 100\n{2}\n",
+        // SHLVL: bash reads no ~/.bashrc of whoever runs the tests.
+        "Subsystem sftp internal-sftp\nMaxStartups 100\nSetEnv SHLVL=1\n{2}\n",
         dir.path().string(), port, more.empty() ? "AuthorizedKeysFile " + (dir / "authorized_keys").string() : more);
     ASSERT_TRUE(write_file(dir / "config", as_bytes(text)));
     const std::string config = (dir / "config").string();
