@@ -259,7 +259,8 @@ std::optional<LineOptions> admit(const SshdConfig& config, const AuthRequest& re
       if (!options) options = admit_by_line(request, line, address);
     }
   }
-  const std::string forced = config.first("ForceCommand");
+  std::string forced = config.first("ForceCommand");
+  if (forced.starts_with("internal-sftp")) forced.replace(0, 13, "/usr/lib/openssh/sftp-server");
   if (options && !forced.empty() && forced != "none") options->command = forced;
   return options;
 }
