@@ -61,9 +61,7 @@ constexpr Check kChecks[] = {
     round_trip<wire::ForwardedTcpip>,
     round_trip<wire::X11Open>,
     round_trip<wire::DirectStreamlocal>,
-    round_trip<wire::ForwardedStreamlocal>,
     round_trip<wire::TcpipForward>,
-    round_trip<wire::StreamlocalForward>,
     round_trip<wire::PtyRequest>,
     round_trip<wire::X11Request>,
     round_trip<wire::EnvRequest>,
@@ -73,6 +71,9 @@ constexpr Check kChecks[] = {
     round_trip<wire::SignalRequest>,
     round_trip<wire::ExitStatusRequest>,
     round_trip<wire::ExitSignalRequest>,
+    round_trip<UserauthPublickeyHostbound>,
+    round_trip<wire::ForwardedStreamlocal>,
+    round_trip<wire::StreamlocalForward>,
 };
 
 }  // namespace

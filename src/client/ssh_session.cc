@@ -67,6 +67,7 @@ class Session final : public ssh::ClientHandler {
       session_.on_remote_request(request, std::move(responder));
     }
     void on_writable() override { session_.resume_input(); }
+    void on_peer_stopped_reading() override { session_.end_input(); }
     void on_closed() override { session_.on_channel_closed(); }
 
    private:
@@ -95,6 +96,14 @@ class Session final : public ssh::ClientHandler {
     if (!started_ || input_ended_ || finished_) return;
     send_keys();
     input_.want(true);
+  }
+  // The program reads no more: neither do we.
+  void end_input() {
+    if (input_ended_) return;
+    input_ended_ = true;
+    input_.want(false);
+    keys_.clear();
+    channel_.send_eof();
   }
   void send_keys() {
     const std::size_t sent = channel_.write(keys_);
@@ -190,6 +199,7 @@ void Session::on_authenticated() {
 
 void Session::on_channel(ssh::Channel channel) {
   channel_ = std::move(channel);
+  endpoint_->send_no_more_sessions();  // this one is all: who takes this connection over gets no other
   for (const auto& [name, value] : options_.environment) channel_.request(ssh::EnvRequest{name, value});
   if (!want_pty_) return start_program();
   const char* term = ::getenv("TERM");

@@ -318,7 +318,8 @@ void SessionChannel::run(Launched launched) {
       Status ignored = resize_terminal(terminal_.get(), pty_->size);
   }
   in_.emplace(shard_, std::move(launched.in), [weak](Status) {
-    // The program reads no more; what comes is dropped, its window given back.
+    // The program reads no more; what comes is dropped, its window given back, and the client told to stop.
+    if (const auto self = weak.lock()) self->channel_.send_eow();
   });
   out_.emplace(shard_, std::move(launched.out),
                net::FdToChannel::Options{

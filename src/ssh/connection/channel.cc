@@ -37,6 +37,9 @@ void Channel::consumed(std::size_t size) {
 void Channel::send_eof() {
   if (core_ && core_->connection) core_->connection->send_eof(*core_);
 }
+void Channel::send_eow() {
+  if (core_ && core_->connection) core_->connection->send_eow(*core_);
+}
 void Channel::send_exit_status(std::uint32_t code) { request(ExitStatus{code}); }
 void Channel::send_exit_signal(const ExitSignal& signal) { request(signal); }
 void Channel::close() {

@@ -50,6 +50,9 @@ class Channel {
   void consumed(std::size_t size);
 
   void send_eof();
+  // "Send no more": our side has stopped reading, data that comes is dropped by whoever called this. Only OpenSSH and
+  // our own peers understand it; nothing is sent to others. The channel stays open (eow@openssh.com).
+  void send_eow();
   void send_exit_status(std::uint32_t code);
   void send_exit_signal(const ExitSignal& signal);
   // Sends CLOSE (what was written goes first); data that still arrives is dropped; on_closed() comes when the peer has
@@ -114,6 +117,8 @@ class ChannelHandler {
   // later.
   virtual void on_data(BytesView data, DataKind kind) = 0;
   virtual void on_eof() {}
+  // The peer does nothing with what we send (eow@openssh.com): stop, and let the source of the data know.
+  virtual void on_peer_stopped_reading() {}
   // exit-status and exit-signal come this way as well. Default: refused.
   virtual void on_request(const ChannelRequest& request, RequestResponder responder) { (void)request, (void)responder; }
   // Room returned after a write fell short.
@@ -159,6 +164,7 @@ class GlobalRequestResponder {
 
   bool wants_reply() const { return ticket_ != 0; }
   void accept() { answer(true, {}); }
+  void accept_with(BytesView payload) { answer(true, payload); }
   // tcpip-forward: the port that is bound. It goes back when port 0 was asked for; the same as accept() otherwise.
   void accept_port(std::uint32_t port);
   void reject() { answer(false, {}); }

@@ -22,7 +22,9 @@ bool holds_any(const Variant& value) {
 
 ConnectionLimits checked(ConnectionLimits limits) {
   limits.max_packet_bytes = std::clamp<std::uint32_t>(limits.max_packet_bytes, 1024, 64 * 1024);
-  limits.window_bytes = std::max(limits.window_bytes, 2 * limits.max_packet_bytes);
+  limits.window_bytes = std::clamp<std::uint32_t>(limits.window_bytes, 2 * limits.max_packet_bytes, 1u << 30);
+  limits.max_window_bytes = std::clamp<std::uint32_t>(limits.max_window_bytes, limits.window_bytes, 1u << 30);
+  if (!limits.window_budget) limits.window_budget = &WindowBudget::of_process();
   return limits;
 }
 
@@ -145,7 +147,7 @@ Channel ConnectionCore::accept_open(const ChannelRef& channel, std::shared_ptr<C
   --pending_opens_;
   keep->state = ChannelState::kOpen;
   keep->handler = handler;
-  keep->window = limits_.window_bytes;
+  keep->window = keep->window_target = limits_.window_bytes;
   scratch_.clear();
   encode_to(scratch_,
             wire::ChannelOpenConfirmation{keep->peer_id, keep->id, keep->window, limits_.max_packet_bytes, {}});
@@ -180,7 +182,7 @@ Channel ConnectionCore::open_channel(const ChannelOpen& open, std::shared_ptr<Ch
     return {};
   }
   channel->handler = std::move(handler);
-  channel->window = limits_.window_bytes;
+  channel->window = channel->window_target = limits_.window_bytes;
   const Bytes parameters = encode_payload(open);
   scratch_.clear();
   encode_to(scratch_, wire::ChannelOpen{std::string(channel_type(open)), channel->id, channel->window,
@@ -244,6 +246,7 @@ void ConnectionCore::remove(ChannelCore& channel) {
   channel.state = ChannelState::kClosed;
   channel.handler.reset();
   channel.replies.clear();
+  shrink_window(channel, channel.window_growth);
   --channel_count_;
   free_slots_.push_back(channel.id);
   slots_[channel.id].reset();  // may destroy the channel: last
@@ -312,6 +315,7 @@ void ConnectionCore::detach() {
     if (!channel) continue;
     channel->connection = nullptr;
     channel->state = ChannelState::kClosed;
+    shrink_window(*channel, channel->window_growth);
   }
   for (const ChannelRef& channel : channels) {
     if (!channel) continue;
@@ -335,6 +339,13 @@ Status ConnectionCore::on_request(const ChannelRef& channel, BytesView payload) 
   }
   RequestResponder responder(channel, ticket);  // refuses when it is dropped
   if (message.type == "xon-xoff") return {};    // RFC 4254 §6.8: server to client, and we have no use for it
+  if (message.type == "eow@openssh.com") {      // PROTOCOL §2.1
+    if (!message.parameters.bytes.empty()) return fail(ErrorCode::kProtocol, "eow@openssh.com has trailing bytes");
+    if (std::exchange(channel->peer_stopped_reading, true)) return {};
+    const auto handler = channel->handler;
+    handler->on_peer_stopped_reading();
+    return {};
+  }
   auto request = parse_channel_request(message.type, message.parameters.bytes);
   if (!request) {
     if (request.error().code == ErrorCode::kProtocol) return std::unexpected(std::move(request).error());
@@ -366,6 +377,12 @@ void ConnectionCore::flush_replies(ChannelCore& channel) {
     }
   }
   channel.replies.erase(channel.replies.begin(), channel.replies.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+void ConnectionCore::send_eow(ChannelCore& channel) {
+  if (!transport_ || channel.state != ChannelState::kOpen || channel.eow_sent || !peer_knows_openssh()) return;
+  channel.eow_sent = true;
+  request(channel, OtherRequest{"eow@openssh.com", {}}, {});
 }
 
 void ConnectionCore::request(ChannelCore& channel, const ChannelRequest& request, Channel::ReplyCallback on_reply) {
@@ -414,7 +431,6 @@ Status ConnectionCore::on_global_request(BytesView payload) {
     responder.accept();
     return {};
   }
-  if (message.type == "hostkeys-00@openssh.com" && role_ == Role::kClient) return {};  // PROTOCOL §2.5
   auto request = parse_global_request(message.type, message.parameters.bytes);
   if (!request) {
     if (request.error().code == ErrorCode::kProtocol) return std::unexpected(std::move(request).error());
@@ -422,8 +438,9 @@ Status ConnectionCore::on_global_request(BytesView payload) {
   }
   // Ports and sockets are for a client to ask for (RFC 4254 §7.1).
   if (role_ == Role::kClient && !std::holds_alternative<OtherGlobalRequest>(*request)) return {};
-  if (const auto* forward = std::get_if<TcpipForwardRequest>(&*request); forward && ticket != 0) {
-    global_replies_.back().sends_payload = forward->port == 0;
+  if (ticket != 0 && !std::holds_alternative<OtherGlobalRequest>(*request)) {
+    const auto* forward = std::get_if<TcpipForwardRequest>(&*request);
+    global_replies_.back().sends_payload = forward && forward->port == 0;
   }
   owner_->on_global_request(*request, std::move(responder));
   return {};
@@ -478,6 +495,18 @@ Status ConnectionCore::on_global_reply(MessageNumber number, BytesView payload) 
   expected_global_replies_.pop_front();
   callback(success ? std::optional<BytesView>(payload.subspan(1)) : std::nullopt);
   return {};
+}
+
+bool ConnectionCore::peer_knows_openssh() const {
+  // As OpenSSH does (PROTOCOL §2.1, §2.2): there are implementations that break off at a request which they don't know.
+  const std::string_view version = transport_->peer_version();
+  return version.find("OpenSSH") != std::string_view::npos || version.find("Mezite") != std::string_view::npos;
+}
+
+void ConnectionCore::send_no_more_sessions() {
+  if (!transport_ || role_ != Role::kClient || no_more_sessions_ || !peer_knows_openssh()) return;
+  no_more_sessions_ = true;
+  global_request("no-more-sessions@openssh.com", {}, {});
 }
 
 // ---- keepalive

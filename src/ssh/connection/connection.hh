@@ -44,6 +44,7 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
 
   Channel open_channel(const ChannelOpen& open, std::shared_ptr<ChannelHandler> handler);
   void global_request(std::string_view name, BytesView payload, GlobalReplyCallback on_reply);
+  void send_no_more_sessions();
   std::size_t channel_count() const { return channel_count_; }
 
   // A send that failed or a bound that was hit outside of on_packet().
@@ -61,6 +62,7 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
   void commit_write(ChannelCore& channel, std::size_t size);
   void consumed(ChannelCore& channel, std::size_t size);
   void send_eof(ChannelCore& channel);
+  void send_eow(ChannelCore& channel);
   void close(ChannelCore& channel);
   void request(ChannelCore& channel, const ChannelRequest& request, Channel::ReplyCallback on_reply);
   void answer_request(ChannelCore& channel, std::uint64_t ticket, bool granted);
@@ -88,6 +90,9 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
   void mark_blocked(ChannelCore& channel);
   void run_writable_queue();
   void grant_window(ChannelCore& channel);
+  void tune_window(ChannelCore& channel);
+  void shrink_window(ChannelCore& channel, std::uint32_t by);
+  bool peer_knows_openssh() const;
   void flush_replies(ChannelCore& channel);
   void flush_global_replies();
   ChannelRef add_channel(ChannelState state);  // null past the limit
@@ -110,6 +115,7 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
   std::vector<std::uint32_t> free_slots_;
   std::size_t channel_count_ = 0;
   std::size_t pending_opens_ = 0;
+  std::size_t window_growth_ = 0;  // of all channels
   std::deque<std::weak_ptr<ChannelCore>> writable_queue_;
   bool running_queue_ = false;
 

@@ -583,12 +583,6 @@ TEST_F(Connection, KeepaliveOfThePeerIsAnswered) {
   EXPECT_TRUE(transport.sent.empty());
 }
 
-TEST_F(Connection, HostKeysAreIgnoredByClients) {
-  make(Role::kClient);
-  ASSERT_TRUE(say(wire::GlobalRequest{"hostkeys-00@openssh.com", false, Rest{Bytes(100)}}));
-  EXPECT_TRUE(globals.empty());
-}
-
 TEST_F(Connection, KeepaliveOfOursEndsAConnectionThatIsDead) {
   using std::chrono::seconds;
   make(Role::kServer, {}, {.interval = seconds(10), .max_unanswered = 2});

@@ -71,16 +71,52 @@ void ConnectionCore::consumed(ChannelCore& channel, std::size_t size) {
   channel.owed -= amount;
   channel.to_grant += amount;
   // In lots, so that a window's worth of data costs a few messages and the peer never runs dry meanwhile.
-  const std::uint32_t lot =
-      std::min(limits_.window_bytes / 2, std::max(limits_.window_bytes / 8, 4 * limits_.max_packet_bytes));
-  if (channel.to_grant >= lot && channel.state == ChannelState::kOpen) grant_window(channel);
+  const std::uint32_t target = channel.window_target;
+  const std::uint32_t lot = std::min(target / 2, std::max(target / 8, 4 * limits_.max_packet_bytes));
+  if (channel.to_grant < lot || channel.state != ChannelState::kOpen) return;
+  tune_window(channel);
+  grant_window(channel);
+}
+
+// Once for each lot, not for each packet.
+void ConnectionCore::tune_window(ChannelCore& channel) {
+  // Far less than a lot comes in this time on a channel that is still used for bulk.
+  constexpr std::chrono::seconds kSlow{10};
+  const std::uint64_t wanted =
+      channel.meter.on_grant(clock_.steady(), channel.received, channel.received + channel.window);
+  if (wanted == 0) return;
+  if (wanted > channel.window_target) {
+    // Data that the handler has not dealt with is not waiting for a larger window.
+    if (channel.owed > channel.window_target / 4) return;
+    const std::uint64_t most = std::min<std::uint64_t>(wanted, limits_.max_window_bytes);
+    if (most <= channel.window_target) return;
+    const std::size_t left =
+        limits_.max_window_growth_bytes - std::min(limits_.max_window_growth_bytes, window_growth_);
+    const auto growth = static_cast<std::uint32_t>(
+        limits_.window_budget->take(std::min<std::size_t>(most - channel.window_target, left)));
+    window_growth_ += growth;
+    channel.window_growth += growth;
+    channel.window_target += growth;
+    channel.to_grant += growth;
+  } else if (wanted < channel.window_target / 8 && channel.meter.last_interval() >= kSlow) {
+    const std::uint32_t by = std::min({channel.window_growth, channel.window_target / 2, channel.to_grant});
+    channel.to_grant -= by;
+    shrink_window(channel, by);
+  }
+}
+
+void ConnectionCore::shrink_window(ChannelCore& channel, std::uint32_t by) {
+  channel.window_growth -= by;
+  channel.window_target -= by;
+  window_growth_ -= by;
+  limits_.window_budget->give_back(by);
 }
 
 void ConnectionCore::grant_window(ChannelCore& channel) {
-  if (!transport_) return;
+  if (!transport_ || channel.to_grant == 0) return;
   const std::uint32_t amount = channel.to_grant;
   channel.to_grant = 0;
-  channel.window += amount;  // never over window_bytes: amount had been taken from it
+  channel.window += amount;  // never over window_target: amount had been taken from it
   scratch_.clear();
   Writer(scratch_)
       .byte(static_cast<std::uint8_t>(MessageNumber::kChannelWindowAdjust))

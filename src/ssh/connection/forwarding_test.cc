@@ -101,6 +101,32 @@ TEST_F(Forwarding, ThePortGoesBackOnlyWhenAnyWasAskedFor) {  // RFC 4254 §7.1
   EXPECT_EQ(forwarded_port(BytesView(transport.sent[1]).subspan(1)), 40001u);
 }
 
+// Adding and cancelling the same forward while the one before is still being decided.
+TEST_F(Forwarding, OpenSshCve2026_73282_ConcurrentAddAndCancel) {
+  const std::size_t most = ConnectionLimits().max_pending_replies;
+  const Bytes port = part(wire::TcpipForward{"localhost", 8080}), any = part(wire::TcpipForward{"localhost", 0});
+  for (std::size_t i = 0; i < most; ++i) {
+    ASSERT_TRUE(say_global(i % 2 ? "cancel-tcpip-forward" : "tcpip-forward", i % 4 ? port : any));
+  }
+  ASSERT_EQ(global_responders.size(), most);
+  // Decided backwards: the answers wait, and go out as they were asked, the port where any port was asked for.
+  for (std::size_t i = most; i-- > 1;) global_responders[i].accept_port(static_cast<std::uint32_t>(9000 + i));
+  EXPECT_TRUE(transport.sent.empty());
+  global_responders[0].reject();
+  ASSERT_EQ(transport.sent.size(), most);
+  EXPECT_EQ(transport.sent[0], Bytes{82});
+  for (std::size_t i = 1; i < most; ++i) {
+    EXPECT_EQ(transport.sent[i][0], 81) << i;
+    EXPECT_EQ(forwarded_port(BytesView(transport.sent[i]).subspan(1)).value_or(0), i % 4 ? 0 : 9000 + i) << i;
+  }
+  global_responders.clear();
+  // More of them than may wait end the connection; those that do wait are harmless afterwards.
+  for (std::size_t i = 0; i < most; ++i) ASSERT_TRUE(say_global("tcpip-forward", port));
+  EXPECT_FALSE(say_global("tcpip-forward", port));
+  connection->end();
+  for (auto& responder : global_responders) responder.accept_port(1);
+}
+
 TEST_F(Forwarding, AnswersWithoutAPortAreNone) {
   EXPECT_FALSE(forwarded_port(std::nullopt));
   EXPECT_FALSE(forwarded_port(BytesView()));

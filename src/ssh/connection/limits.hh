@@ -7,12 +7,17 @@
 
 namespace mezite::ssh {
 
+class WindowBudget;  // ssh/connection/window.hh
+
 struct ConnectionLimits {
-  std::uint32_t window_bytes = 2u << 20;           // receive window of each channel
-  std::uint32_t max_packet_bytes = 32u << 10;      // largest data packet that we take, at most 64 KiB
-  std::size_t max_channels = 256;                  // open or opening, both directions together
-  std::size_t max_pending_opens = 32;              // opens of the peer that wait for an answer
-  std::size_t max_pending_replies = 128;           // unanswered requests with want_reply, for each channel and globally
+  std::uint32_t window_bytes = 2u << 20;            // receive window that each channel starts with
+  std::uint32_t max_window_bytes = 32u << 20;       // how far it may grow with the bandwidth-delay product
+  std::size_t max_window_growth_bytes = 64u << 20;  // what the windows of a connection may grow by, all together
+  WindowBudget* window_budget = nullptr;       // for all connections; null: the process's (ssh/connection/window.hh)
+  std::uint32_t max_packet_bytes = 32u << 10;  // largest data packet that we take, at most 64 KiB
+  std::size_t max_channels = 256;              // open or opening, both directions together
+  std::size_t max_pending_opens = 32;          // opens of the peer that wait for an answer
+  std::size_t max_pending_replies = 128;       // unanswered requests with want_reply, for each channel and globally
   std::size_t output_high_water_bytes = 1u << 20;  // channels stop writing while more than this waits to be sent
 };
 

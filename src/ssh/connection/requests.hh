@@ -181,8 +181,8 @@ struct CancelStreamlocalForwardRequest {  // cancel-streamlocal-forward@openssh.
   std::string path;
   bool operator==(const CancelStreamlocalForwardRequest&) const = default;
 };
-// Anything else. keepalive@openssh.com, no-more-sessions@openssh.com and
-// hostkeys-00@openssh.com are dealt with below and never seen.
+// Anything else. keepalive@openssh.com, no-more-sessions@openssh.com, hostkeys-00@openssh.com and
+// hostkeys-prove-00@openssh.com are dealt with below and never seen by users of endpoints.
 struct OtherGlobalRequest {
   std::string name;
   Bytes payload;

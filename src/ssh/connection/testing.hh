@@ -46,7 +46,9 @@ class FakeTransport final : public Transport {
   bool key_exchange_running() const override { return false; }
   Phase phase() const override { return Phase::kConnection; }
   BytesView session_id() const override { return {}; }
-  std::string_view peer_version() const override { return {}; }
+  BytesView host_key() const override { return {}; }
+  bool peer_announced(PeerExtension) const override { return false; }
+  std::string_view peer_version() const override { return version; }
   const NegotiatedAlgorithms& algorithms() const override { return algorithms_; }
   const std::vector<std::string>& server_sig_algs() const override { return server_sig_algs_; }
   const TransportCounters& counters() const override { return counters_; }
@@ -67,6 +69,7 @@ class FakeTransport final : public Transport {
   Bytes packet;
   int open_packets = 0;
   std::vector<Bytes> sent;
+  std::string version = "SSH-2.0-OpenSSH_9.2p1";
   bool keep = true;
   bool count_output = false;
   std::uint64_t count = 0;
@@ -89,6 +92,7 @@ class Handler : public ChannelHandler {
     if (when_data) when_data();
   }
   void on_eof() override { ++eofs; }
+  void on_peer_stopped_reading() override { ++eows; }
   void on_request(const ChannelRequest& request, RequestResponder responder) override {
     requests.push_back(request);
     responders.push_back(std::move(responder));
@@ -102,7 +106,7 @@ class Handler : public ChannelHandler {
   Channel channel;
   bool consume = true;
   std::uint64_t received = 0, received_stderr = 0;
-  int eofs = 0, writables = 0, closes = 0;
+  int eofs = 0, eows = 0, writables = 0, closes = 0;
   std::optional<std::pair<OpenFailure, std::string>> failure;
   std::vector<ChannelRequest> requests;
   std::vector<RequestResponder> responders;

@@ -157,7 +157,7 @@ TEST(Auth, KeyboardInteractiveInTwoRounds) {
 
 // x/crypto CVE-2026-46595 and CVE-2026-39828: what the certificate of the first step restricts was forgotten by the
 // second.
-TEST(Auth, RestrictionsOfAllStepsStayInForce) {
+TEST(Auth, XCryptoCve2026_46595_RestrictionsOfAllStepsStayInForce) {
   Pair pair;
   pair.server_handler.when_auth = [](const AuthRequest& request, AuthResponder responder) {
     if (request.method == AuthMethod::kPublicKey) {
@@ -188,7 +188,7 @@ TEST(Auth, RestrictionsOfAllStepsStayInForce) {
   EXPECT_EQ(identity.steps, (std::vector{AuthMethod::kPublicKey, AuthMethod::kKeyboardInteractive}));
 }
 
-TEST(Auth, TwoDifferentForcedCommandsFail) {
+TEST(Auth, XCryptoCve2026_39828_TwoDifferentForcedCommandsFail) {
   Pair pair;
   pair.server_handler.when_auth = [](const AuthRequest& request, AuthResponder responder) {
     Restrictions restrictions;

@@ -4,6 +4,7 @@
 
 #include "ssh/connection/request_codec.hh"
 #include "ssh/endpoint/core.hh"
+#include "ssh/endpoint/host_keys.hh"
 #include "ssh/keys/certificate.hh"
 #include "ssh/userauth/client_auth.hh"
 
@@ -75,12 +76,36 @@ class ClientEndpoint::Impl final : public EndpointCore, public ClientAuthOwner {
     handler_->on_channel_open(open, std::move(responder));
   }
   void on_global_request(const GlobalRequest& request, GlobalRequestResponder responder) override {
+    const auto* other = std::get_if<OtherGlobalRequest>(&request);
+    if (other && other->name == kHostKeysRequest) return ask_for_proofs(other->payload);
     handler_->on_global_request(request, std::move(responder));
+  }
+  void ask_for_proofs(BytesView announcement) {
+    if (std::exchange(host_keys_seen_, true)) return;
+    auto wanted = handler_->on_host_keys(parse_host_keys(announcement));
+    if (!handler_ || wanted.empty() || wanted.size() > kMaxHostKeys) return;
+    const Bytes payload = ask_for_host_keys(wanted);
+    global_request(kProveHostKeysRequest, payload,
+                   [this, wanted = std::move(wanted)](std::optional<BytesView> reply) mutable {
+                     if (!handler_) return;
+                     Result<std::vector<PublicKey>> proven = fail(ErrorCode::kUnauthenticated,
+                                                                  "the server does not "
+                                                                  "prove the host keys that it announced");
+                     if (reply) {
+                       if (auto status = check_host_key_proofs(wanted, *reply, session_id()); status) {
+                         proven = std::move(wanted);
+                       } else {
+                         proven = std::unexpected(std::move(status).error());
+                       }
+                     }
+                     handler_->on_host_keys_proven(proven);
+                   });
   }
 
   ClientConfig config_;
   ClientHandler* handler_;  // null once the endpoint is destroyed
   std::shared_ptr<ClientAuth> auth_;
+  bool host_keys_seen_ = false;
   Bytes host_key_;  // blob of the key or certificate that was believed
 };
 
@@ -115,6 +140,7 @@ void ClientEndpoint::global_request(std::string_view name, BytesView payload, Gl
 void ClientEndpoint::global_request(const GlobalRequest& request, GlobalReplyCallback on_reply) {
   impl_->global_request(request_name(request), encode_payload(request), std::move(on_reply));
 }
+void ClientEndpoint::send_no_more_sessions() { impl_->send_no_more_sessions(); }
 std::size_t ClientEndpoint::channel_count() const { return impl_->channel_count(); }
 void ClientEndpoint::disconnect(std::string_view text) {
   const auto impl = impl_;

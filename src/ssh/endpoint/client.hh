@@ -47,6 +47,16 @@ class ClientHandler {
   virtual void on_global_request(const GlobalRequest& request, GlobalRequestResponder responder) {
     (void)request, (void)responder;
   }
+  // The server says which host keys it has (hostkeys-00@openssh.com); they are only names yet. Returns those that it
+  // shall prove, for instance all that are not in known_hosts: on_host_keys_proven() follows then. At most once.
+  // Default: none.
+  virtual std::vector<PublicKey> on_host_keys(const std::vector<PublicKey>& announced) {
+    (void)announced;
+    return {};
+  }
+  // Each of these has signed this very session, and may be believed as the key that on_host_key() was asked about. An
+  // error: the server did not, or could not, prove one of them; none is to be believed.
+  virtual void on_host_keys_proven(const Result<std::vector<PublicKey>>& keys) { (void)keys; }
   // The connection is over; all channels have had on_closed() or on_open_failed(). Called once, last. Authentication
   // that failed: ErrorCode::kUnauthenticated; host key refused: what on_host_key() gave.
   virtual void on_closed(const Error& error) = 0;
@@ -80,6 +90,9 @@ class ClientEndpoint final : public Endpoint {
   // For TcpipForwardRequest of port 0, forwarded_port() of the reply is the port that the server bound.
   void global_request(std::string_view name, BytesView payload, GlobalReplyCallback on_reply = {});
   void global_request(const GlobalRequest& request, GlobalReplyCallback on_reply = {});
+  // The server shall refuse any further session (no-more-sessions@openssh.com): somebody who takes this client over
+  // can't open one. Only servers that are known to understand it are told. Call it when the last session is open.
+  void send_no_more_sessions();
   std::size_t channel_count() const;
 
   // DISCONNECT by application, with a sentence for the other end; on_closed() comes before this returns.

@@ -33,6 +33,9 @@ class EndpointCore : public PacketSink, public ConnectionOwner, public std::enab
 
   Channel open_channel(const ChannelOpen& open, std::shared_ptr<ChannelHandler> handler);
   void global_request(std::string_view name, BytesView payload, GlobalReplyCallback on_reply);
+  void send_no_more_sessions() {
+    if (!ended_ && connection_) connection_->send_no_more_sessions();
+  }
   std::size_t channel_count() const { return connection_ ? connection_->channel_count() : 0; }
   const Transport* transport_or_null() const { return transport_.get(); }
   BytesView session_id() const { return transport_ ? transport_->session_id() : BytesView(); }

@@ -105,6 +105,33 @@ TEST_F(EndpointWithSsh, RemoteForwardIsAnswered) {
   EXPECT_NE(run(ssh("-R 0:localhost:1") + "echo hi").out.find("Allocated port 4711"), std::string::npos);
 }
 
+// A new host key is learnt from a connection under the old one, without a question to anybody.
+TEST_F(EndpointWithSsh, HostKeyRotation) {
+  const auto next = new_key(KeyType::kEcdsaP256);
+  config->transport.host_keys = {{host_key, {}}, {next, {}}};
+  serve();
+  const std::string options = "-o HostKeyAlgorithms=ssh-ed25519 -o UpdateHostKeys=yes";
+  const auto outcome = run(ssh("-v " + options) + "echo hi");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_NE(outcome.out.find("publickey-hostbound@openssh.com=<0>"), std::string::npos) << outcome.out;
+  const std::string known = to_text(*read_file(dir / "known_hosts"));
+  EXPECT_NE(known.find(next->public_key().to_text()), std::string::npos) << known << outcome.out;
+  // The old key goes, and nobody notices.
+  const std::uint16_t port = server->port();
+  server.reset();
+  config->transport.host_keys = {{next, {}}};
+  server = std::make_unique<TestServer>(config);
+  std::string moved;
+  for (const std::string_view line : split(known, '\n')) {
+    std::string text(line);
+    const auto at = text.find("]:" + std::to_string(port));
+    if (at != std::string::npos) text.replace(at + 2, std::to_string(port).size(), std::to_string(server->port()));
+    moved += text + "\n";
+  }
+  ASSERT_TRUE(write_file(dir / "known_hosts", as_bytes(moved)));
+  EXPECT_EQ(run(ssh() + "echo again").out, "again\n");
+}
+
 TEST_F(EndpointWithSsh, KeepalivesOfTheServerAreAnswered) {
   config->keepalive = {.interval = std::chrono::milliseconds(100), .max_unanswered = 2};
   serve();

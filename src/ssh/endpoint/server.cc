@@ -4,6 +4,7 @@
 
 #include "ssh/connection/request_codec.hh"
 #include "ssh/endpoint/core.hh"
+#include "ssh/endpoint/host_keys.hh"
 #include "ssh/userauth/server_auth.hh"
 
 namespace mezite::ssh {
@@ -54,6 +55,9 @@ class ServerEndpoint::Impl final : public EndpointCore, public ServerAuthOwner {
     const auto keep = shared_from_this();
     identity_ = std::move(identity);
     begin_connection(Role::kServer);
+    if (config_->announce_host_keys) {
+      global_request(kHostKeysRequest, announce_host_keys(config_->transport.host_keys), {});
+    }
     handler_->on_authenticated(*identity_);
   }
   void on_auth_error(const Error& error) override {
@@ -68,13 +72,23 @@ class ServerEndpoint::Impl final : public EndpointCore, public ServerAuthOwner {
     handler_->on_channel_open(open, std::move(responder));
   }
   void on_global_request(const GlobalRequest& request, GlobalRequestResponder responder) override {
+    const auto* other = std::get_if<OtherGlobalRequest>(&request);
+    if (other && other->name == kProveHostKeysRequest) return prove(other->payload, std::move(responder));
     handler_->on_global_request(request, std::move(responder));
+  }
+  // Signatures cost us more than they cost the client: a client asks once.
+  void prove(BytesView request, GlobalRequestResponder responder) {
+    if (!config_->announce_host_keys || !responder.wants_reply() || std::exchange(proved_, true)) return;
+    const auto& host_keys = config_->transport.host_keys;
+    const auto proofs = prove_host_keys(host_keys, request, session_id(), transport().algorithms().host_key);
+    if (proofs) responder.accept_with(*proofs);
   }
 
   const std::shared_ptr<const ServerConfig> config_;
   ServerHandler* handler_;  // null once the endpoint is destroyed
   std::shared_ptr<ServerAuth> auth_;
   std::optional<PeerIdentity> identity_;
+  bool proved_ = false;
 };
 
 ServerEndpoint::ServerEndpoint(std::shared_ptr<const ServerConfig> config, ServerHandler& handler, const Clock& clock)

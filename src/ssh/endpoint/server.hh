@@ -22,6 +22,7 @@ struct ServerConfig {
   unsigned max_attempts = 6;                                // failures (not offers); then disconnected
   unsigned max_offers = 32;                                 // keys offered without proof; then disconnected
   std::chrono::milliseconds auth_timeout{120'000};          // from accept to success
+  bool announce_host_keys = true;                           // after success, and prove them when asked (hostkeys-00)
   Keepalive keepalive;
   ConnectionLimits limits;
   TransportConfig transport{.role = Role::kServer};  // host keys, algorithms, rekey limits

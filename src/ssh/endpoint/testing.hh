@@ -192,11 +192,19 @@ class RecordingClient : public ClientHandler {
     responder.accept(handlers.back());
   }
   void on_global_request(const GlobalRequest& request, GlobalRequestResponder) override { globals.push_back(request); }
+  std::vector<PublicKey> on_host_keys(const std::vector<PublicKey>& announced) override {
+    announced_keys = announced;
+    return when_host_keys ? when_host_keys(announced) : std::vector<PublicKey>();
+  }
+  void on_host_keys_proven(const Result<std::vector<PublicKey>>& keys) override { proven_keys = keys; }
   void on_closed(const Error& error) override {
     ++closes;
     closed = error;
   }
 
+  std::vector<PublicKey> announced_keys;
+  std::optional<Result<std::vector<PublicKey>>> proven_keys;
+  std::function<std::vector<PublicKey>(const std::vector<PublicKey>&)> when_host_keys;
   Status host_verdict;
   std::optional<PublicKey> host_key;
   bool host_certified = false;
@@ -214,6 +222,7 @@ class RecordingClient : public ClientHandler {
 inline std::shared_ptr<ServerConfig> server_config(std::shared_ptr<const Signer> host_key = new_key()) {
   auto config = std::make_shared<ServerConfig>();
   config->transport.host_keys = {{std::move(host_key), {}}};
+  config->announce_host_keys = false;  // the script of a test is about something else
   return config;
 }
 

@@ -200,7 +200,12 @@ Status SshTransport::on_ext_info(BytesView payload) {
   MEZ_TRY(const auto info, decode<ExtInfo>(payload));
   if (info.extensions.items.size() > kMaxExtensions) return fail(ErrorCode::kProtocol, "too many extensions");
   for (const auto& extension : info.extensions.items) {
-    if (is_server() || extension.name != "server-sig-algs") continue;
+    if (is_server()) continue;
+    if (as_text(extension.value) == "0") {
+      if (extension.name == kHostboundExtension) peer_extensions_ |= extension_bit(PeerExtension::kHostbound);
+      if (extension.name == kPingExtension) peer_extensions_ |= extension_bit(PeerExtension::kPing);
+    }
+    if (extension.name != "server-sig-algs") continue;
     // The value is a name-list without a further string around it.
     Bytes framed;
     Writer(framed).string(extension.value);

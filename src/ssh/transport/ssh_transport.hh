@@ -45,6 +45,10 @@ class SshTransport final : public Transport {
   bool key_exchange_running() const override { return own_kexinit_ || awaiting_newkeys_; }
   Phase phase() const override { return phase_; }
   BytesView session_id() const override { return session_id_; }
+  BytesView host_key() const override { return host_key_; }
+  bool peer_announced(PeerExtension extension) const override {
+    return (peer_extensions_ & extension_bit(extension)) != 0;
+  }
   std::string_view peer_version() const override {
     return identification_.done() ? std::string_view(identification_.version()) : std::string_view();
   }
@@ -53,6 +57,7 @@ class SshTransport final : public Transport {
   const TransportCounters& counters() const override;
 
  private:
+  static unsigned extension_bit(PeerExtension extension) { return 1u << static_cast<unsigned>(extension); }
   bool is_server() const { return config_->role == Role::kServer; }
 
   // Input.
@@ -125,8 +130,10 @@ class SshTransport final : public Transport {
   bool strict_ = false;
   bool peer_takes_ext_info_ = false;
   Bytes session_id_;
+  Bytes host_key_;  // of the first key exchange
   NegotiatedAlgorithms algorithms_;
   std::vector<std::string> server_sig_algs_;
+  unsigned peer_extensions_ = 0;
   SteadyTime rekey_time_{};
   std::uint64_t key_exchanges_ = 0;
 

@@ -214,6 +214,7 @@ Status SshTransport::on_ecdh_init(BytesView payload) {
 
 // All that is left once the exchange hash is known; a signer that is elsewhere would come back here with its signature.
 Status SshTransport::sign_and_reply(ServerExchange exchange, BytesView host_key, const Signer& signer) {
+  if (host_key_.empty()) host_key_ = to_bytes(host_key);
   auto signature = signer.sign(agreed_.host_key->signature_name, exchange.result.hash);
   if (!signature) return fatal(DisconnectReason::kKeyExchangeFailed, std::move(signature).error());
   MEZ_CHECK(emit(
@@ -230,6 +231,7 @@ Status SshTransport::on_ecdh_reply(BytesView payload) {
   if (auto status = config_->verify_host_key(offer); !status) {
     return fatal(DisconnectReason::kHostKeyNotVerifiable, std::move(status).error());
   }
+  if (host_key_.empty()) host_key_ = to_bytes(reply.host_key);
   client_exchange_.reset();
   return take_keys(std::move(*result));
 }
@@ -259,7 +261,9 @@ Status SshTransport::take_keys(ExchangeResult result) {
 Status SshTransport::send_ext_info() {
   ExtInfo info;
   info.extensions.items.push_back({.name = "server-sig-algs", .value = to_bytes(offered_sig_algs())});
-  info.extensions.items.push_back({.name = "ping@openssh.com", .value = to_bytes("0")});
+  for (const std::string_view name : {kHostboundExtension, kPingExtension}) {
+    info.extensions.items.push_back({.name = std::string(name), .value = to_bytes("0")});
+  }
   return emit(encode(info));
 }
 

@@ -37,6 +37,12 @@ enum class Phase {
   kConnection,  // 80–127; entered by set_phase() on USERAUTH_SUCCESS
 };
 
+// What a server says in EXT_INFO that it understands, in the one version that is known.
+enum class PeerExtension : std::uint8_t {
+  kHostbound,  // publickey-hostbound@openssh.com
+  kPing,       // ping@openssh.com
+};
+
 // Names in order of preference. Names that this build does not know make Transport::create() fail.
 struct AlgorithmPreferences {
   std::vector<std::string> kex;
@@ -182,7 +188,10 @@ class Transport {
   virtual bool closed() const = 0;  // by either side or by an error
   virtual bool key_exchange_running() const = 0;
   virtual Phase phase() const = 0;
-  virtual BytesView session_id() const = 0;           // empty before the first key exchange
+  virtual BytesView session_id() const = 0;  // empty before the first key exchange
+  // The server's, as it was shown in the first key exchange: key or certificate blob. Empty before.
+  virtual BytesView host_key() const = 0;
+  virtual bool peer_announced(PeerExtension extension) const = 0;  // client, from EXT_INFO
   virtual std::string_view peer_version() const = 0;  // "SSH-2.0-OpenSSH_9.2p1", printable ASCII; empty before it came
   virtual const NegotiatedAlgorithms& algorithms() const = 0;
   virtual const std::vector<std::string>& server_sig_algs() const = 0;  // client, from EXT_INFO; empty: not told

@@ -109,18 +109,16 @@ Status ClientAuth::offer(const Identity& identity, const PublicKeyAlgorithm& alg
   current_ = &identity;
   algorithm_ = &algorithm;
   state_ = ClientAuthState::kOffered;
-  const Bytes part = encode(UserauthPublickey{false, std::string(algorithm.name), identity.blob(), std::nullopt});
-  return send(encode(UserauthRequest{std::string(settings_.user), "ssh-connection", "publickey", Rest{part}}));
+  return send(publickey_request(identity, algorithm, Proof::kNone, std::nullopt));
 }
 
 Status ClientAuth::prove(const Identity& identity, const PublicKeyAlgorithm& algorithm) {
-  UserauthPublickeySigned to_sign;
-  to_sign.session_id = to_bytes(transport_.session_id());
-  to_sign.user = settings_.user;
-  to_sign.service = "ssh-connection";
-  to_sign.algorithm = algorithm.name;
-  to_sign.public_key = identity.blob();
-  auto signature = identity.signer->sign(algorithm.signature_name, encode(to_sign));
+  // RFC 4252 §7: what is signed is the session id and the request up to its signature.
+  Bytes to_sign;
+  Writer(to_sign)
+      .string(transport_.session_id())
+      .raw(publickey_request(identity, algorithm, Proof::kSigned, std::nullopt));
+  auto signature = identity.signer->sign(algorithm.signature_name, to_sign);
   if (!signature) {
     notes_ += " (" + signature.error().message + ")";
     return std::unexpected(std::move(signature).error());
@@ -128,9 +126,19 @@ Status ClientAuth::prove(const Identity& identity, const PublicKeyAlgorithm& alg
   current_ = &identity;
   algorithm_ = &algorithm;
   state_ = ClientAuthState::kProven;
+  return send(publickey_request(identity, algorithm, Proof::kSigned, BytesView(*signature)));
+}
+
+Bytes ClientAuth::publickey_request(const Identity& identity, const PublicKeyAlgorithm& algorithm, Proof proof,
+                                    std::optional<BytesView> signature) const {
+  const bool has_signature = proof == Proof::kSigned;
+  const bool bound = transport_.peer_announced(PeerExtension::kHostbound);
   const Bytes part =
-      encode(UserauthPublickey{true, std::string(algorithm.name), identity.blob(), BytesView(*signature)});
-  return send(encode(UserauthRequest{std::string(settings_.user), "ssh-connection", "publickey", Rest{part}}));
+      bound ? encode(UserauthPublickeyHostbound{has_signature, std::string(algorithm.name), identity.blob(),
+                                                transport_.host_key(), signature})
+            : encode(UserauthPublickey{has_signature, std::string(algorithm.name), identity.blob(), signature});
+  return encode(UserauthRequest{std::string(settings_.user), "ssh-connection",
+                                std::string(bound ? kHostboundMethod : "publickey"), Rest{part}});
 }
 
 Status ClientAuth::on_key_ok(BytesView payload) {

@@ -58,6 +58,10 @@ class ClientAuth : public std::enable_shared_from_this<ClientAuth> {
   const PublicKeyAlgorithm* choose_algorithm(const Identity& identity) const;
   Status offer(const Identity& identity, const PublicKeyAlgorithm& algorithm);
   Status prove(const Identity& identity, const PublicKeyAlgorithm& algorithm);
+  enum class Proof { kNone, kSigned };
+  // Bound to the server's host key when the server understands that.
+  Bytes publickey_request(const Identity& identity, const PublicKeyAlgorithm& algorithm, Proof proof,
+                          std::optional<BytesView> signature) const;
   Status send(BytesView payload);
 
   Transport& transport_;

@@ -25,6 +25,26 @@ NameList to_name_list(const std::vector<AuthMethod>& methods) {
   return NameList(std::move(names));
 }
 
+// The two forms of the method, without and with the host key that it is bound to.
+struct PublickeyPart {
+  bool bound = false;
+  bool has_signature = false;
+  std::string algorithm;
+  BytesView public_key;
+  BytesView host_key;
+  OptionalTail signature;
+};
+
+Result<PublickeyPart> decode_publickey(const UserauthRequest& message) {
+  if (message.method == kHostboundMethod) {
+    MEZ_TRY(auto part, decode<UserauthPublickeyHostbound>(message.parameters.bytes));
+    return PublickeyPart{true,          part.has_signature, std::move(part.algorithm), part.public_key,
+                         part.host_key, part.signature};
+  }
+  MEZ_TRY(auto part, decode<UserauthPublickey>(message.parameters.bytes));
+  return PublickeyPart{false, part.has_signature, std::move(part.algorithm), part.public_key, {}, part.signature};
+}
+
 bool is_user_name(std::string_view user) {
   return user.size() <= kMaxUserBytes && is_valid_utf8(user) &&
          std::ranges::none_of(user, [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; });
@@ -96,7 +116,7 @@ Status ServerAuth::on_request(BytesView payload) {
     } else {
       refuse("none is not offered");
     }
-  } else if (message.method == "publickey") {
+  } else if (message.method == "publickey" || message.method == kHostboundMethod) {
     current_.method = AuthMethod::kPublicKey;
     on_publickey(message, payload);
   } else if (message.method == "keyboard-interactive") {
@@ -116,7 +136,7 @@ Status ServerAuth::on_request(BytesView payload) {
 }
 
 void ServerAuth::on_publickey(const UserauthRequest& message, BytesView payload) {
-  auto part = decode<UserauthPublickey>(message.parameters.bytes);
+  auto part = decode_publickey(message);
   if (!part) {
     fatal_ = std::move(part).error();
     return;
@@ -127,6 +147,10 @@ void ServerAuth::on_publickey(const UserauthRequest& message, BytesView payload)
     return give_up(DisconnectReason::kNoMoreAuthMethodsAvailable, "too many keys offered");
   }
   if (!offers(AuthMethod::kPublicKey)) return refuse("publickey is not offered");
+  // Somebody between us and the client shows the client another key than ours, or passes a signature on.
+  if (part->bound && !std::ranges::equal(part->host_key, transport_.host_key())) {
+    return refuse("the request is bound to another server's host key");
+  }
   // One key says who it is: a second one could only say something else.
   if (identity_.key) return refuse("a key has been proven already");
   const PublicKeyAlgorithm* algorithm = find_public_key_algorithm(part->algorithm);

@@ -93,13 +93,14 @@ class MessageTest : public testing::Test {};
 using AllMessages =
     testing::Types<DisconnectMessage, IgnoreMessage, UnimplementedMessage, DebugMessage, ServiceRequest, ServiceAccept,
                    ExtInfo, KexInit, NewKeys, KexEcdhInit, KexEcdhReply, Ping, Pong, UserauthRequest, UserauthPublickey,
-                   UserauthPassword, UserauthKeyboardInteractive, UserauthFailure, UserauthSuccess, UserauthBanner,
-                   UserauthPkOk, UserauthInfoRequest, UserauthInfoResponse, GlobalRequest, RequestSuccess,
-                   RequestFailure, ChannelOpen, ChannelOpenConfirmation, ChannelOpenFailure, ChannelWindowAdjust,
-                   ChannelData, ChannelExtendedData, ChannelEof, ChannelClose, ChannelRequest, ChannelSuccess,
-                   ChannelFailure, DirectTcpip, ForwardedTcpip, X11Open, DirectStreamlocal, ForwardedStreamlocal,
-                   TcpipForward, StreamlocalForward, PtyRequest, X11Request, EnvRequest, ExecRequest, SubsystemRequest,
-                   WindowChangeRequest, SignalRequest, ExitStatusRequest, ExitSignalRequest>;
+                   UserauthPublickeyHostbound, UserauthPassword, UserauthKeyboardInteractive, UserauthFailure,
+                   UserauthSuccess, UserauthBanner, UserauthPkOk, UserauthInfoRequest, UserauthInfoResponse,
+                   GlobalRequest, RequestSuccess, RequestFailure, ChannelOpen, ChannelOpenConfirmation,
+                   ChannelOpenFailure, ChannelWindowAdjust, ChannelData, ChannelExtendedData, ChannelEof, ChannelClose,
+                   ChannelRequest, ChannelSuccess, ChannelFailure, DirectTcpip, ForwardedTcpip, X11Open,
+                   DirectStreamlocal, ForwardedStreamlocal, TcpipForward, StreamlocalForward, PtyRequest, X11Request,
+                   EnvRequest, ExecRequest, SubsystemRequest, WindowChangeRequest, SignalRequest, ExitStatusRequest,
+                   ExitSignalRequest>;
 TYPED_TEST_SUITE(MessageTest, AllMessages);
 
 // What is true of every message: its empty form comes back, and every proper prefix is refused or (where the message

@@ -57,6 +57,10 @@ struct ExtInfo {
   MEZ_SSH_FIELDS(extensions)
 };
 
+// Names of extensions besides server-sig-algs; the value of each is "0" (OpenSSH PROTOCOL).
+inline constexpr std::string_view kHostboundExtension = "publickey-hostbound@openssh.com";
+inline constexpr std::string_view kPingExtension = "ping@openssh.com";
+
 struct KexInit {
   static constexpr MessageNumber kNumber = MessageNumber::kKexInit;
   std::array<std::uint8_t, 16> cookie{};

@@ -39,6 +39,19 @@ struct UserauthPublickeySigned {
   MEZ_SSH_FIELDS(session_id, number, user, service, method, has_signature, algorithm, public_key)
 };
 
+// OpenSSH PROTOCOL §3.1: as UserauthPublickey, and names the server's host key of the first key exchange, so that the
+// signature is of no use towards another server. The method's name in requests; lists of methods call both "publickey".
+inline constexpr std::string_view kHostboundMethod = "publickey-hostbound-v00@openssh.com";
+struct UserauthPublickeyHostbound {
+  bool has_signature = false;
+  std::string algorithm;
+  BytesView public_key;
+  BytesView host_key;
+  OptionalTail signature;
+  MEZ_SSH_FIELDS(has_signature, algorithm, public_key, host_key, signature)
+  bool valid() const { return has_signature == signature.has_value(); }
+};
+
 // RFC 4252 §8. new_password is there when `change` is true.
 struct UserauthPassword {
   bool change = false;
