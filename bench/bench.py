@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """Measures Mezite and OpenSSH in turns, in one run, on loopback; medians and ratios at the end."""
 import argparse
+import filecmp
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -162,6 +164,27 @@ class Bench:
         os.environ["MSH_HOME"] = str(self.cluster.dir / f"msh-{self.cluster.login}")
         self.transfer("express-down", "mezite", self.cluster.hub.pid, [*msh, f"{self.pump} src {size}"], size)
 
+    def scp(self):
+        """Stock scp and msh scp, the same file, to and from the same node; CPU is the agent's."""
+        size = self.a.mib << 20
+        folder = self.cluster.dir / "copied"
+        if not folder.exists():
+            folder.mkdir()
+            shutil.chown(folder, self.cluster.login)
+            subprocess.run(["dd", "if=/dev/urandom", f"of={folder}/file", "bs=1M", f"count={self.a.mib}", "status=none"], check=True)
+            (folder / "file").chmod(0o644)
+        os.environ["MSH_HOME"] = str(self.cluster.dir / f"msh-{self.cluster.login}")
+        remote = f"{self.cluster.login}@web-01:{folder}"
+        programs = [("openssh", ["scp", "-q", "-F", self.config, "-J", f"{self.cluster.login}@127.0.0.1:{self.cluster.ssh_port}"]),
+                    ("msh", [BIN / "msh", "scp", "-q"])]
+        agent = self.cluster.agents["web-01"].pid
+        for name, program in programs:
+            self.transfer("scp-up", name, agent, list(map(str, [*program, folder / "file", f"{remote}/up"])), size)
+            self.transfer("scp-down", name, agent, list(map(str, [*program, f"{remote}/file", folder / "down"])), size)
+            for copy in ("up", "down"):
+                assert filecmp.cmp(folder / "file", folder / copy, shallow=False), f"{name} {copy}"
+                (folder / copy).unlink()
+
     def true(self):
         for way in self.ways:
             times = []
@@ -191,6 +214,8 @@ class Bench:
                 print(f"  {what:13} {measure:14} " + "  ".join(f"{n} {v:.2f}" + (f" ({v / base:.2f}x)" if base and n != "openssh" else "") for n, v in medians.items()))
                 if what == "handshake" and measure == "cpu_ms":
                     good &= self.bar("server CPU per certificate handshake <= 1.3 ms", medians["mezite"] <= 1.3)
+                if what.startswith("scp") and measure == "mib_per_s":
+                    good &= self.bar(f"{what}: msh scp >= 1.0 x stock scp", medians["msh"] >= base)
                 if what.startswith("jump") and measure == "mib_per_s":
                     good &= self.bar(f"{what} >= 1.0 x OpenSSH's jump host", medians["mezite"] >= base)
         return good
@@ -207,7 +232,7 @@ class Bench:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--what", default="handshake,jump,express,true")
+    parser.add_argument("--what", default="handshake,jump,express,scp,true")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--mib", type=int, default=384)
     parser.add_argument("--handshakes", type=int, default=400)

@@ -55,6 +55,8 @@ struct ServerContext : std::enable_shared_from_this<ServerContext> {
 
   // Hands events to the sink on a worker. Any thread.
   void emit(std::vector<audit::Event> events);
+  // The same, durable when it returns: blocks for the disk. Any thread.
+  void store(std::vector<audit::Event> events);
 
  private:
   mutable std::mutex mutex_;

@@ -99,6 +99,8 @@ void ServerContext::emit(std::vector<audit::Event> events) {
   }
 }
 
+void ServerContext::store(std::vector<audit::Event> events) { write_events(*options.events, std::move(events)); }
+
 SshServer::SshServer(ServerOptions options, std::vector<ssh::HostKey> host_keys)
     : context_(std::make_shared<ServerContext>(std::move(options))) {
   context_->set_config(make_config(std::move(host_keys)));

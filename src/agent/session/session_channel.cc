@@ -136,6 +136,7 @@ void SessionChannel::start_subsystem(const std::string& name, ssh::RequestRespon
                   std::move(responder));
   }
   subsystem_ = name;
+  pty_.reset();  // a terminal would change the bytes on their way
   start(LaunchKind::kSubsystem, std::move(server), std::move(responder));
 }
 
@@ -295,6 +296,7 @@ void SessionChannel::on_started(std::shared_ptr<Start> job, ssh::RequestResponde
 }
 
 void SessionChannel::run(Launched launched) {
+  if (kind_ == LaunchKind::kSubsystem) follow_sftp();
   std::weak_ptr<SessionChannel> weak = weak_from_this();
   auto ended = [weak](bool SessionChannel::* flag) {
     return [weak, flag](Status) {
@@ -414,6 +416,13 @@ void SessionChannel::on_writable() {
 }
 
 void SessionChannel::record(recording::EventKind kind, BytesView data) {
+  if (sftp_ && kind == recording::EventKind::kStdin) sftp_->from_client(data);
+  if (sftp_ && kind == recording::EventKind::kStdout) sftp_->from_server(data);
+  // What is done to files is recorded in words, as long as that can be told.
+  if (!sftp_ || kind == recording::EventKind::kStderr || !sftp_->following()) record_bytes(kind, data);
+}
+
+void SessionChannel::record_bytes(recording::EventKind kind, BytesView data) {
   if (!recording_) return;
   recording_->write(kind, data);
   if (recording_->congested()) hold_back();
@@ -486,6 +495,8 @@ void SessionChannel::finish(std::string_view reason) {
 void SessionChannel::tell_end() {
   if (end_told_ || started_at_ == SystemTime{}) return;
   end_told_ = true;
+  std::vector<audit::Event> events;
+  if (sftp_) events = sftp_->end();
   recording::SessionEnd end;
   if (wait_status_ && WIFEXITED(*wait_status_)) end.exit_code = WEXITSTATUS(*wait_status_);
   if (wait_status_ && WIFSIGNALED(*wait_status_)) end.signal = signal_name(WTERMSIG(*wait_status_));
@@ -505,7 +516,6 @@ void SessionChannel::tell_end() {
   if (!end_reason_.empty()) details.add("reason", end_reason_);
 
   std::shared_ptr<const NodeFacts> node = context_->options.node->current();
-  std::vector<audit::Event> events;
   if (kind_ != LaunchKind::kShell) {
     audit::Event ran =
         user_event(EventKind::kSessionCommand, *node, principal, visitor_->client.ip, *context_->options.clock);

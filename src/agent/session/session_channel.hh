@@ -9,6 +9,7 @@
 #include "agent/session/connection.hh"
 #include "agent/session/context.hh"
 #include "agent/session/launch.hh"
+#include "agent/sftp/sftp_log.hh"
 #include "net/channel_relay.hh"
 #include "recording/recorder.hh"
 #include "ssh/connection/channel.hh"
@@ -51,6 +52,8 @@ class SessionChannel final : public ssh::ChannelHandler, public std::enable_shar
   void deliver(BytesView data);
   void deliver_held();
   void record(recording::EventKind kind, BytesView data);
+  void record_bytes(recording::EventKind kind, BytesView data);
+  void follow_sftp();
   void hold_back();
   void on_drained();
   void on_recording_failed(const Error& error);
@@ -89,6 +92,7 @@ class SessionChannel final : public ssh::ChannelHandler, public std::enable_shar
   bool last_input_was_line_ = true;
 
   std::unique_ptr<recording::Session> recording_;
+  std::shared_ptr<SftpLog> sftp_;  // of the subsystem: what is done to files
   bool recorded_ = false;
   bool paused_ = false;
   Bytes held_;  // input that waits for the program or the recording; at most the window

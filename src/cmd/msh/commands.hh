@@ -50,6 +50,18 @@ struct SshOptions {
 };
 Result<int> ssh(const SshOptions& options);
 
+struct ScpOptions {
+  std::string proxy;
+  std::string login;
+  std::vector<std::string> paths;  // the last one is the target
+  bool recursive = false;
+  bool preserve = false;
+  bool quiet = false;
+  bool resume = false;
+};
+// 0, or 1 when something could not be copied.
+Result<int> scp(const ScpOptions& options);
+
 // Joins standard input and output with the node's SSH server: for ProxyCommand. target: "[login@]node[:port]".
 Result<int> proxy_ssh(const std::string& proxy, const std::string& target, const std::string& login);
 

@@ -36,7 +36,14 @@ std::string bash(const std::vector<CompletionCommand>& commands) {
   }
   out +=
       "  esac\n"
-      "  if [ \"${COMP_WORDS[1]}\" = ssh ] && [ \"${word#-}\" = \"$word\" ]; then\n"
+      "  if [ \"${COMP_WORDS[1]}\" = scp ] && [ \"${word#-}\" = \"$word\" ]; then\n"
+      "    # Nodes, with the colon that makes them remote; files of this machine come by themselves (-o default).\n"
+      "    case \"$word\" in */*|.*|*:*) COMPREPLY=() ;;\n"
+      "    *) compopt -o nospace 2>/dev/null\n"
+      "      COMPREPLY=($(compgen -W \"$(msh ls 2>/dev/null | awk 'NR>1 {print $1 \":\"}')\" -- \"$word\")"
+      " $(compgen -f -- \"$word\")) ;;\n"
+      "    esac\n"
+      "  elif [ \"${COMP_WORDS[1]}\" = ssh ] && [ \"${word#-}\" = \"$word\" ]; then\n"
       "    COMPREPLY=($(compgen -W \"$(msh ls 2>/dev/null | awk 'NR>1 {print $1}')\" -- \"$word\"))\n"
       "  else\n"
       "    COMPREPLY=($(compgen -W \"$flags\" -- \"$word\"))\n"
@@ -55,7 +62,11 @@ std::string fish(const std::vector<CompletionCommand>& commands) {
       out += fmt::format("complete -c msh -n '__fish_seen_subcommand_from {}' -l {}\n", command.name, flag.substr(2));
     }
   }
-  out += "complete -c msh -n '__fish_seen_subcommand_from ssh' -a \"(msh ls 2>/dev/null | awk 'NR>1 {print $1}')\"\n";
+  // In single quotes: in double ones fish would look for a variable $1 at once.
+  const std::string nodes = R"fish('(msh ls 2>/dev/null | awk "NR>1 {print \$1}")')fish";
+  const std::string nodes_colon = R"fish('(msh ls 2>/dev/null | awk "NR>1 {print \$1 \":\"}")')fish";
+  out += "complete -c msh -n '__fish_seen_subcommand_from ssh' -a " + nodes + "\n";
+  out += "complete -c msh -F -n '__fish_seen_subcommand_from scp' -a " + nodes_colon + "\n";
   return out;
 }
 

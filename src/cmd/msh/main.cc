@@ -8,6 +8,7 @@
 
 #include "base/clock.hh"
 #include "base/text.hh"
+#include "client/scp/copy_end.hh"
 #include "client/ssh_session.hh"
 #include "client/target.hh"
 #include "cmd/msh/commands.hh"
@@ -31,6 +32,7 @@ struct Flags {
   LoginOptions login;
   ListOptions list;
   SshOptions ssh;
+  ScpOptions scp;
   std::string ttl = "12h";
   std::string proxy;
   std::string target;
@@ -135,6 +137,35 @@ void add_ssh(CLI::App& app, Flags& flags) {
   proxy->require_subcommand(1);
 }
 
+void add_scp(CLI::App& app, Flags& flags) {
+  auto* scp = app.add_subcommand("scp", "Copy files to a node, or from one");
+  // For the help only: main() takes these out before CLI11 sees them, to which "[a]" is not a file's name.
+  scp->add_option("path", flags.ignored_words, "what, and at last where to; on a node: [LOGIN@]NODE:PATH")
+      ->option_text("SOURCE… TARGET");
+  add_proxy(scp, flags.scp.proxy);
+  scp->add_option("-l,--login", flags.scp.login, "the login on nodes that are named without one");
+  scp->add_flag("-r,--recursive", flags.scp.recursive, "folders with all that is in them");
+  scp->add_flag("-p,--preserve", flags.scp.preserve, "keep times and permissions");
+  scp->add_flag("-q,--quiet", flags.scp.quiet, "show no progress");
+  scp->add_flag("--resume", flags.scp.resume, "go on with files that are there in part");
+  scp->add_option("-o", flags.ignored_text, "taken for the sake of scripts, as -P -i -C -3 -4 -6 -B -O -s -T -v are")
+      ->take_last()
+      ->option_text("KEY=VALUE");
+  for (const char* name : {"-P", "-i", "-c", "-F", "-S", "-J"})
+    scp->add_option(name, flags.ignored_text)->take_last()->group("");
+  for (const char* name : {"-C", "-3", "-4", "-6", "-B", "-O", "-s", "-T", "-v"}) scp->add_flag(name)->group("");
+  scp->footer(
+      "A path on a node that begins without a slash begins at the login's home; * ? and [ ] mean what they do in a\n"
+      "shell. From node to node the files go through this machine. The exit status is 1 when something was not "
+      "copied.\n"
+      "Examples:\n"
+      "  msh scp report.pdf root@web-01:/tmp/\n"
+      "  msh scp -r deploy@web-01:/srv/www ./backup\n"
+      "  msh scp 'web-01:/var/log/*.gz' .\n"
+      "  msh scp --resume disk.img web-01:\n"
+      "  msh scp web-01:app.conf web-02:app.conf");
+}
+
 Result<int> run(CLI::App& app, Flags& flags) {
   const auto chosen = [&app](const char* name) { return app.got_subcommand(name); };
   if (chosen("login")) {
@@ -152,6 +183,7 @@ Result<int> run(CLI::App& app, Flags& flags) {
   }
   if (chosen("config")) return print_config(flags.proxy);
   if (chosen("ssh")) return ssh(flags.ssh);
+  if (chosen("scp")) return scp(flags.scp);
   if (chosen("completion")) {
     std::vector<CompletionCommand> commands;
     for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; })) {
@@ -179,11 +211,12 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   app.footer(
       "Examples:\n  msh login --proxy=hub.example.com:3080 --user=alice\n  msh ls\n  msh ssh root@web-01\n"
-      "  msh ssh root@web-01 uptime");
+      "  msh ssh root@web-01 uptime\n  msh scp report.pdf root@web-01:");
   Flags flags;
   add_login(app, flags);
   add_lists(app, flags);
   add_ssh(app, flags);
+  add_scp(app, flags);
   auto* completion = app.add_subcommand("completion", "Print a completion script for a shell");
   completion->add_option("shell", flags.shell, "bash, zsh or fish")
       ->required()
@@ -203,6 +236,12 @@ int main(int argc, char** argv) {
     args.insert(args.end(), split.options.begin(), split.options.end());
     flags.ssh.target = std::move(split.target);
     flags.ssh.command = std::move(split.command);
+  }
+  if (!args.empty() && args[0] == "scp") {
+    auto split = client::split_scp_arguments({args.begin() + 1, args.end()});
+    args = {"scp"};
+    args.insert(args.end(), split.options.begin(), split.options.end());
+    flags.scp.paths = std::move(split.paths);
   }
   try {
     std::vector<std::string> reversed(args.rbegin(), args.rend());  // as CLI11 takes them

@@ -5,13 +5,12 @@
 #include <memory>
 
 #include "base/text.hh"
-#include "client/express.hh"
 #include "client/relay_streams.hh"
 #include "client/ssh_session.hh"
 #include "client/target.hh"
 #include "client/terminal.hh"
 #include "cmd/msh/commands.hh"
-#include "cmd/msh/session.hh"
+#include "cmd/msh/dial.hh"
 
 extern char** environ;
 
@@ -37,30 +36,6 @@ std::vector<std::pair<std::string, std::string>> environment_to_send(const std::
   return out;
 }
 
-std::string answer_prompt(const std::string& prompt, bool echo) {
-  if (echo) return client::ask_line(prompt).value_or("");
-  const auto secret = client::ask_secret(prompt);
-  return secret ? std::string(secret->text()) : std::string();
-}
-
-struct Dialled {
-  Session session;
-  client::Target target;
-  net::Connected connected;
-};
-
-Result<Dialled> dial(const std::string& proxy, const std::string& text, const std::string& login) {
-  MEZ_TRY(auto target, client::parse_target(text));
-  if (target.login.empty()) target.login = login;
-  MEZ_TRY(auto session, open_session(proxy));
-  MEZ_TRY(target.login, client::choose_login(target.login, session.profile.logins, local_user()));
-  MEZ_TRY(const auto ticket, session.api.dial(target.node, target.login));
-  MEZ_TRY(const auto hub,
-          net::parse_host_port(ticket.ssh_addr.empty() ? session.profile.ssh_addr : ticket.ssh_addr, 3023));
-  MEZ_TRY(auto connected, client::connect_with_ticket(hub, ticket.ticket));
-  return Dialled{std::move(session), std::move(target), std::move(connected)};
-}
-
 }  // namespace
 
 Result<int> ssh(const SshOptions& options) {
@@ -71,7 +46,7 @@ Result<int> ssh(const SshOptions& options) {
   }
   MEZ_TRY(auto dialled, dial(options.proxy, options.target, options.login));
   auto& profile = dialled.session.profile;
-  MEZ_TRY(auto identity, client::read_identity(dialled.session.home.identity(profile)));
+  MEZ_TRY(auto identity, identity_of(dialled.session));
   client::SessionOptions session;
   session.login = dialled.target.login;
   session.node = dialled.target.node;
@@ -80,8 +55,7 @@ Result<int> ssh(const SshOptions& options) {
                 : options.force_pty ? client::PtyMode::kAlways
                                     : client::PtyMode::kAuto;
   session.no_session = options.no_session;
-  session.identities.push_back(
-      {std::make_shared<ssh::PrivateKey>(std::move(identity.key)), std::move(identity.certificate)});
+  session.identities.push_back(std::move(identity));
   MEZ_TRY(session.host_cas, client::parse_key_lines(profile.host_cas));
   session.environment = environment_to_send(parsed);
   if (client::is_terminal(STDIN_FILENO)) session.answer_prompt = &answer_prompt;
