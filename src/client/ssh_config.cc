@@ -57,6 +57,8 @@ Result<std::string> make_ssh_config(const Profile& profile, const SshConfigPaths
       "    Port {2}\n"
       "    User {3}\n"
       "    HostKeyAlias {0}\n"
+      "    ForwardAgent no\n"
+      "    ForwardX11 no\n"
       "{4}"
       "\n"
       "Host *.{0}\n"

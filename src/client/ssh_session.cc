@@ -45,6 +45,9 @@ class Session final : public ssh::ClientHandler {
   }
   void on_challenge(const ssh::KeyboardInteractiveChallenge& challenge, ssh::ChallengeResponder responder) override;
   void on_authenticated() override;
+  void on_channel_open(const ssh::ChannelOpen& open, ssh::ChannelOpenResponder responder) override {
+    forwarding_->on_channel_open(open, std::move(responder));
+  }
   void on_closed(const Error& error) override {
     if (!exit_status_ && !failure_) failure_ = error;
     finish();
@@ -81,6 +84,11 @@ class Session final : public ssh::ClientHandler {
     return out;
   }
 
+  ForwardingPeer forwarding_peer();
+  void on_forwarding_changed();
+  void open_session();
+  void ask_for_agent_and_display();
+  void tell_ready();
   void on_channel(ssh::Channel channel);
   void start_program();
   void on_started(bool granted);
@@ -135,6 +143,7 @@ class Session final : public ssh::ClientHandler {
   std::unique_ptr<net::SshLink> link_;
   ssh::ClientEndpoint* endpoint_ = nullptr;  // link_'s
   std::shared_ptr<Handler> handler_ = std::make_shared<Handler>(*this);
+  std::shared_ptr<Forwarding> forwarding_;
   ssh::Channel channel_;
   std::optional<RawTerminal> raw_;
   EscapeFilter escape_;
@@ -142,6 +151,8 @@ class Session final : public ssh::ClientHandler {
   bool want_pty_ = false;
   bool input_ended_ = false;
   bool started_ = false;
+  bool opened_ = false;        // the session's channel, or it is known that there is none
+  bool session_over_ = false;  // forwarded connections may still go on
   bool finished_ = false;
   bool link_ended_ = false;
   std::optional<int> exit_status_;
@@ -153,6 +164,7 @@ Result<int> Session::run(UniqueFd socket) {
   MEZ_CHECK(shard_.on_signals(kSignals, [this](int signal) { on_signal(signal); }));
   MEZ_CHECK(input_.start());
   const bool shell = options_.command.empty() && options_.subsystem.empty();
+  forwarding_ = std::make_shared<Forwarding>(shard_, std::move(options_.forwarding), forwarding_peer());
   want_pty_ =
       options_.pty == PtyMode::kAlways || (options_.pty == PtyMode::kAuto && shell && is_terminal(STDIN_FILENO));
 
@@ -173,7 +185,9 @@ Result<int> Session::run(UniqueFd socket) {
                                          net::SshLinkOptions{.close_limit = std::chrono::seconds(1)});
   shard_.run();
   raw_.reset();
+  forwarding_->stop_listening();
   link_.reset();
+  forwarding_.reset();
   if (exit_status_) return *exit_status_;
   if (failure_) return std::unexpected(*failure_);
   return fail(ErrorCode::kUnavailable, "the connection to {} ended before the session did", options_.node);
@@ -192,14 +206,83 @@ void Session::on_challenge(const ssh::KeyboardInteractiveChallenge& challenge, s
   responder.answer(std::move(answers));
 }
 
-void Session::on_authenticated() {
-  if (options_.no_session) return;
-  channel_ = endpoint_->open_channel(ssh::SessionOpen{}, handler_);
+ForwardingPeer Session::forwarding_peer() {
+  ForwardingPeer peer;
+  peer.open_channel = [this](const ssh::ChannelOpen& open, std::shared_ptr<ssh::ChannelHandler> handler) {
+    endpoint_->open_channel(open, std::move(handler));
+  };
+  peer.global_request = [this](const ssh::GlobalRequest& request, ssh::GlobalReplyCallback on_reply) {
+    endpoint_->global_request(request, std::move(on_reply));
+  };
+  peer.tell = [this](const std::string& text) {
+    const std::string line = "msh: " + text + (raw_ ? "\r\n" : "\n");
+    (void)!::write(STDERR_FILENO, line.data(), line.size());
+  };
+  peer.fail = [this](Error why) { fail_with(std::move(why)); };
+  peer.changed = [this] { on_forwarding_changed(); };
+  return peer;
+}
+
+void Session::on_authenticated() { forwarding_->start(); }
+
+// The session comes after the forwards: a program in it may rely on them, and ExitOnForwardFailure means that it does.
+void Session::on_forwarding_changed() {
+  if (finished_) return;
+  if (forwarding_->ready() && !std::exchange(opened_, true)) open_session();
+  if (session_over_ && forwarding_->live() == 0) finish();
+}
+
+void Session::open_session() {
+  if (options_.stdio_forward) {
+    const ForwardPoint& to = *options_.stdio_forward;
+    ssh::ChannelOpen open = ssh::DirectTcpipOpen{
+        .host = to.host, .port = to.port, .originator_host = "127.0.0.1", .originator_port = 65535};
+    if (to.is_socket()) open = ssh::DirectStreamlocalOpen{.path = to.path};
+    channel_ = endpoint_->open_channel(open, handler_);
+  } else if (options_.no_session) {
+    tell_ready();
+  } else {
+    channel_ = endpoint_->open_channel(ssh::SessionOpen{}, handler_);
+  }
+}
+
+void Session::tell_ready() {
+  if (options_.on_ready) std::exchange(options_.on_ready, nullptr)();
+}
+
+void Session::ask_for_agent_and_display() {
+  auto refused = [this](std::string_view what) {
+    return [this, what](bool granted) {
+      if (!granted) forwarding_peer().tell(fmt::format("the node does not forward the {}", what));
+      return granted;
+    };
+  };
+  if (forwarding_->shares_agent()) {
+    channel_.request(ssh::AgentForwardRequest{}, [this, ask = refused("agent")](bool granted) {
+      if (ask(granted)) forwarding_->allow_agent();
+    });
+  }
+  if (forwarding_->x11()) {
+    const X11Display& display = *forwarding_->x11();
+    const ssh::X11Request request{.single_connection = false,
+                                  .protocol = display.protocol,
+                                  .cookie = to_hex(display.fake),
+                                  .screen = display.screen};
+    channel_.request(request, [this, ask = refused("display")](bool granted) {
+      if (ask(granted)) forwarding_->allow_x11();
+    });
+  }
 }
 
 void Session::on_channel(ssh::Channel channel) {
   channel_ = std::move(channel);
   endpoint_->send_no_more_sessions();  // this one is all: who takes this connection over gets no other
+  if (options_.stdio_forward) {
+    started_ = true;
+    tell_ready();
+    return input_.want(true);
+  }
+  ask_for_agent_and_display();
   for (const auto& [name, value] : options_.environment) channel_.request(ssh::EnvRequest{name, value});
   if (!want_pty_) return start_program();
   const char* term = ::getenv("TERM");
@@ -238,6 +321,7 @@ void Session::on_started(bool granted) {
     if (auto raw = RawTerminal::enter(STDIN_FILENO)) raw_.emplace(std::move(*raw));
   }
   started_ = true;
+  tell_ready();
   input_.want(true);
 }
 
@@ -284,12 +368,17 @@ void Session::on_remote_request(const ChannelRequest& request, ssh::RequestRespo
 }
 
 void Session::on_channel_closed() {
+  if (options_.stdio_forward && !failure_) exit_status_ = 0;
   if (!exit_status_ && !failure_) {
     failure_ =
         Error{ErrorCode::kUnavailable, fmt::format("{} closed the session without an exit status", options_.node)};
   }
-  // What the peer sent is in the pumps; the connection has no other use.
-  finish();
+  session_over_ = true;
+  input_.want(false);
+  if (raw_) raw_.reset();
+  // What the peer sent is in the pumps. Forwarded connections that are open hold the SSH connection, as with ssh.
+  forwarding_->stop_listening();
+  if (forwarding_->live() == 0) finish();
 }
 
 void Session::on_signal(int signal) {

@@ -11,6 +11,7 @@
 #include "base/clock.hh"
 #include "base/result.hh"
 #include "base/unique_fd.hh"
+#include "client/forwarding.hh"
 #include "net/shard.hh"
 #include "ssh/keys/identity.hh"
 #include "ssh/keys/public_key.hh"
@@ -25,7 +26,10 @@ struct SessionOptions {
   std::string command;    // empty: a shell
   std::string subsystem;  // instead of a command
   PtyMode pty = PtyMode::kAuto;
-  bool no_session = false;  // -N: hold the connection open
+  bool no_session = false;                    // -N: hold the connection open
+  std::optional<ForwardPoint> stdio_forward;  // -W: standard input and output go there, and no session is opened
+  ForwardingOptions forwarding;
+  std::function<void()> on_ready;  // called once: forwards are there, the session (if any) runs; for -f
   std::vector<ssh::Identity> identities;
   std::vector<ssh::PublicKey> host_cas;
   std::vector<std::pair<std::string, std::string>> environment;  // offered to the node, which may refuse

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "agent/agent.hh"
+#include "agent/forward/helper_process.hh"
 #include "agent/process/spawn.hh"
 #include "agent/settings/version.hh"
 #include "base/log.hh"
@@ -64,6 +65,7 @@ int complain(std::string_view text, int status) {
 
 int main(int argc, char** argv) {
   mezite::agent::run_session_helper(argc, argv);
+  mezite::agent::run_forward_helper(argc, argv);
   std::string_view file;
   bool check = false;
   for (int i = 1; i < argc; ++i) {

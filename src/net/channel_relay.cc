@@ -345,6 +345,8 @@ void ChannelRelay::half_done() {
 
 void ChannelRelay::stop(Error why) { end(std::unexpected(std::move(why))); }
 
+std::uint64_t ChannelRelay::bytes() const { return (up_ ? up_->bytes() : 0) + (down_ ? down_->bytes() : 0); }
+
 void ChannelRelay::end(Status status) {
   if (ended_) return;
   ended_ = true;

@@ -78,6 +78,7 @@ class ChannelRelay final : public ssh::ChannelHandler, public std::enable_shared
   ~ChannelRelay() override;
 
   void stop(Error why);
+  std::uint64_t bytes() const;  // both directions together
 
   void on_open(ssh::Channel channel) override;
   void on_open_failed(ssh::OpenFailure reason, std::string_view text) override;

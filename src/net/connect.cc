@@ -49,8 +49,10 @@ std::unexpected<Error> cannot_connect(const HostPort& target, int error) {
 }
 
 // A socket on its way; errno_value 0: connected or in progress.
-UniqueFd begin_connect(const Target& target, int& errno_value) {
-  UniqueFd fd(::socket(target.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+UniqueFd begin_connect(const Target& target, int& errno_value, const SocketMaker& make_socket = {}) {
+  UniqueFd fd = make_socket
+                    ? make_socket(target.address.ss_family)
+                    : UniqueFd(::socket(target.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   errno_value = errno;
   if (!fd) return fd;
   errno_value = 0;
@@ -70,8 +72,13 @@ int socket_error(int fd) {
 // Walks the addresses on the shard; keeps itself alive through its watch and timer.
 class Connecting : public std::enable_shared_from_this<Connecting> {
  public:
-  Connecting(Shard& shard, HostPort target, SteadyTime deadline, std::move_only_function<void(Result<Connected>)> then)
-      : shard_(shard), target_(std::move(target)), deadline_(deadline), then_(std::move(then)) {}
+  Connecting(Shard& shard, HostPort target, SteadyTime deadline, std::move_only_function<void(Result<Connected>)> then,
+             SocketMaker make_socket)
+      : shard_(shard),
+        target_(std::move(target)),
+        deadline_(deadline),
+        then_(std::move(then)),
+        make_socket_(std::move(make_socket)) {}
 
   void resolved(Result<std::vector<Target>> addresses) {
     if (!addresses) return finish(std::unexpected(std::move(addresses).error()));
@@ -82,7 +89,7 @@ class Connecting : public std::enable_shared_from_this<Connecting> {
  private:
   void next() {
     while (index_ < addresses_.size()) {
-      fd_ = begin_connect(addresses_[index_++], errno_);
+      fd_ = begin_connect(addresses_[index_++], errno_, make_socket_);
       if (!fd_ || errno_ != 0) continue;
       auto left = deadline_ - shard_.now();
       // An address that does not answer leaves time for the others.
@@ -129,6 +136,7 @@ class Connecting : public std::enable_shared_from_this<Connecting> {
   HostPort target_;
   SteadyTime deadline_;
   std::move_only_function<void(Result<Connected>)> then_;
+  const SocketMaker make_socket_;
   std::vector<Target> addresses_;
   std::size_t index_ = 0;
   UniqueFd fd_;
@@ -155,8 +163,9 @@ Status set_blocking(int fd) {
 }
 
 void async_connect(Shard& shard, WorkerPool& workers, HostPort target, std::chrono::milliseconds timeout,
-                   std::move_only_function<void(Result<Connected>)> then) {
-  auto connecting = std::make_shared<Connecting>(shard, target, shard.now() + timeout, std::move(then));
+                   std::move_only_function<void(Result<Connected>)> then, SocketMaker make_socket) {
+  auto connecting =
+      std::make_shared<Connecting>(shard, target, shard.now() + timeout, std::move(then), std::move(make_socket));
   bool queued = workers.submit(
       shard, [target] { return resolve(target); },
       [connecting](Result<std::vector<Target>> addresses) { connecting->resolved(std::move(addresses)); });

@@ -17,10 +17,13 @@ struct Connected {
   Address peer;
 };
 
+// Makes the socket to connect with; none with errno set.
+using SocketMaker = std::function<UniqueFd(int family)>;
+
 // Resolves on a worker, tries each address in turn, calls then once, on the shard. The errors name host, port and
-// cause.
+// cause. make_socket, if given, makes the (non-blocking, close-on-exec) sockets.
 void async_connect(Shard& shard, WorkerPool& workers, HostPort target, std::chrono::milliseconds timeout,
-                   std::move_only_function<void(Result<Connected>)> then);
+                   std::move_only_function<void(Result<Connected>)> then, SocketMaker make_socket = {});
 
 // The same for a thread without a shard; the descriptor that comes back is blocking.
 Result<Connected> connect_blocking(const HostPort& target, std::chrono::milliseconds timeout);

@@ -57,6 +57,8 @@ std::vector<std::string> session_environment(const LoginUser& user, const Sessio
   environment.push_back(fmt::format("SSH_CLIENT={} {} {}", facts.client.ip, facts.client.port, facts.server.port));
   environment.push_back(fmt::format("SSH_CONNECTION={} {} {} {}", facts.client.ip, facts.client.port, facts.server.ip,
                                     facts.server.port));
+  if (!facts.agent_socket.empty()) environment.push_back("SSH_AUTH_SOCK=" + facts.agent_socket);
+  if (!facts.display.empty()) environment.push_back("DISPLAY=" + facts.display);
   environment.push_back("MEZITE_SESSION_ID=" + facts.session_id);
   return environment;
 }

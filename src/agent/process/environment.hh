@@ -14,8 +14,10 @@ struct SessionFacts {
   std::string session_id;
   net::Address client;
   net::Address server;
-  std::string term;      // empty without a PTY
-  std::string tty_path;  // "/dev/pts/4"; empty without a PTY
+  std::string term;               // empty without a PTY
+  std::string tty_path;           // "/dev/pts/4"; empty without a PTY
+  std::string agent_socket = {};  // of a forwarded agent, for SSH_AUTH_SOCK; empty: none
+  std::string display = {};       // "localhost:10.0", for DISPLAY; empty: none
 };
 
 // Is it one of the variables that a client may set (LANG, LC_*, TERM, COLORTERM), with a value that is short text?

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -163,6 +164,9 @@ void add_pam_environment(pam_handle_t* pam, SpawnRequest& request) {
     bool ours = name == "USER=" || name == "LOGNAME=" || name == "HOME=" || name == "SHELL=" ||
                 name == "MEZITE_SESSION_ID=" || name == "SSH_CLIENT=" || name == "SSH_CONNECTION=" ||
                 name == "SSH_TTY=";
+    // A forwarded agent or display goes over one of the node's.
+    ours |= (name == "SSH_AUTH_SOCK=" || name == "DISPLAY=") &&
+            std::ranges::any_of(request.environment, [&](const std::string& set) { return set.starts_with(name); });
     if (!ours && !name.empty()) {
       std::erase_if(request.environment, [&](const std::string& old) { return old.starts_with(name); });
       request.environment.push_back(variable);

@@ -202,15 +202,20 @@ Admission admit(const AdmissionRequest& request, const Snapshot& snapshot, const
   return {.principal = std::nullopt, .denial = std::move(*denial)};
 }
 
-std::optional<Denial> still_admitted(const Principal& principal, const Snapshot& snapshot, const NodeFacts& node,
-                                     SystemTime now) {
-  Principal again = principal;
-  std::optional<Denial> denial = decide_for(again, snapshot, node, now);
-  if (denial) {
-    denial->user = principal.user;
-    denial->roles = principal.roles;
+Reconsidered reconsider(const Principal& principal, const Snapshot& snapshot, const NodeFacts& node, SystemTime now) {
+  Reconsidered again{.denial = std::nullopt, .principal = principal};
+  again.denial = decide_for(again.principal, snapshot, node, now);
+  if (again.denial) {
+    again.denial->user = principal.user;
+    again.denial->roles = principal.roles;
+    return again;
   }
-  return denial;
+  const access::SessionOptions& options = again.principal.options;
+  ssh::Restrictions& allowed = again.principal.restrictions;
+  allowed.port_forwarding &= options.port_forwarding;
+  allowed.agent_forwarding &= options.agent_forwarding;
+  allowed.x11_forwarding &= options.x11_forwarding;
+  return again;
 }
 
 }  // namespace mezite::agent

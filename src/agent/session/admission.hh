@@ -33,6 +33,8 @@ struct Principal {
   access::SessionOptions options;
   ssh::Restrictions restrictions;  // certificate and roles together
   SystemTime valid_before = SystemTime::max();
+
+  bool operator==(const Principal&) const = default;
 };
 
 struct Denial {
@@ -61,8 +63,12 @@ struct AdmissionRequest {
 Admission admit(const AdmissionRequest& request, const Snapshot& snapshot, const NodeFacts& node,
                 ssh::SignatureCache* cache = nullptr);
 
-// Again for somebody who is in: whether locks and roles still let them be.
-std::optional<Denial> still_admitted(const Principal& principal, const Snapshot& snapshot, const NodeFacts& node,
-                                     SystemTime now);
+// Again for somebody who is in: whether locks and roles still let them be, and what they leave allowed. Restrictions
+// only grow: what a certificate was admitted without, it gets by a new connection.
+struct Reconsidered {
+  std::optional<Denial> denial;
+  Principal principal;  // counts when there is no denial
+};
+Reconsidered reconsider(const Principal& principal, const Snapshot& snapshot, const NodeFacts& node, SystemTime now);
 
 }  // namespace mezite::agent

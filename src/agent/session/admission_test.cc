@@ -116,12 +116,27 @@ TEST_F(AdmissionTest, WhoIsInIsLookedAtAgain) {
   Admission admission = ask({});
   ASSERT_TRUE(admission.principal);
   SystemTime now = system_clock().now();
-  EXPECT_FALSE(still_admitted(*admission.principal, snapshot, node, now));
+  EXPECT_FALSE(reconsider(*admission.principal, snapshot, node, now).denial);
   Snapshot locked = snapshot;
   locked.locks = {Lock{Lock::Kind::kUser, "alice", "", SystemTime::max()}};
-  EXPECT_TRUE(still_admitted(*admission.principal, locked, node, now));
+  EXPECT_TRUE(reconsider(*admission.principal, locked, node, now).denial);
   Snapshot changed = cluster.snapshot({TestCluster::role("dev", R"(["other"])")});
-  EXPECT_TRUE(still_admitted(*admission.principal, changed, node, now));
+  EXPECT_TRUE(reconsider(*admission.principal, changed, node, now).denial);
+}
+
+TEST_F(AdmissionTest, RightsThatRolesTakeBackAreGone) {
+  Admission admission = ask({});
+  ASSERT_TRUE(admission.principal);
+  SystemTime now = system_clock().now();
+  Snapshot narrower = cluster.snapshot(
+      {TestCluster::role("dev", R"(["ubuntu"])", R"({"port_forwarding":false,"client_idle_timeout":"1h"})")});
+  Reconsidered again = reconsider(*admission.principal, narrower, node, now);
+  ASSERT_FALSE(again.denial);
+  EXPECT_FALSE(again.principal.restrictions.port_forwarding);
+  EXPECT_TRUE(again.principal.restrictions.agent_forwarding);
+  EXPECT_EQ(again.principal.options.client_idle_timeout, std::chrono::hours(1));
+  // Given back by a new connection only: the certificate may be what forbade it.
+  EXPECT_FALSE(reconsider(again.principal, snapshot, node, now).principal.restrictions.port_forwarding);
 }
 
 }  // namespace

@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "agent/process/login_user.hh"
 #include "agent/session/context.hh"
+#include "agent/session/forwards.hh"
+#include "agent/session/visitor.hh"
 #include "net/ssh_link.hh"
 #include "ssh/endpoint/server.hh"
 
@@ -15,14 +16,8 @@ namespace mezite::agent {
 
 class SessionChannel;
 
-// What is known once the user is in; shared with the sessions, which may live a little longer than the connection.
-struct Visitor {
-  Principal principal;
-  LoginUser login_user;
-  net::Address client;
-  net::Address server;
-  std::string client_software;
-};
+// What a user may want of a node. Each is asked about when something is opened, not only once.
+enum class Right { kSession, kPorts, kAgent, kX11 };
 
 class Connection : public ssh::ServerHandler, public std::enable_shared_from_this<Connection> {
  public:
@@ -37,10 +32,22 @@ class Connection : public ssh::ServerHandler, public std::enable_shared_from_thi
   void recheck();
   void terminate(std::string_view session_id, std::string_view reason);
 
+  // ---- for the sessions
+  // Whether that may be opened now: the certificate's time, locks and roles in force, the right itself. Every way in
+  // asks here (The Bastion CVE-2023-45140).
+  std::optional<Denial> check(Right right, std::string_view what);
+  const std::shared_ptr<const Visitor>& visitor() const { return visitor_; }
+  const std::shared_ptr<Forwards>& forwards() const { return forwards_; }
+  // Writes the denial to the audit log, or not when one for this right is there; gives the text for the user.
+  std::string note_denial(const Denial& denial, std::string_view session_id);
+  // What could not be said before there was a session to show it.
+  std::vector<std::string> take_notices() { return std::exchange(notices_, {}); }
+
   void on_auth_request(const ssh::AuthRequest& request, ssh::AuthResponder responder) override;
   void on_auth_refused(const ssh::AuthRequest& request, std::string_view why) override;
   void on_authenticated(const ssh::PeerIdentity& identity) override;
   void on_channel_open(const ssh::ChannelOpen& open, ssh::ChannelOpenResponder responder) override;
+  void on_global_request(const ssh::GlobalRequest& request, ssh::GlobalRequestResponder responder) override;
   void on_closed(const Error& error) override;
 
  private:
@@ -49,8 +56,11 @@ class Connection : public ssh::ServerHandler, public std::enable_shared_from_thi
   void deny(const Denial& denial, std::string_view login);
   void note_once(const Denial& denial, std::string_view login);
   void open_session(ssh::ChannelOpenResponder responder);
-  void open_forward(const ssh::DirectTcpipOpen& open, ssh::ChannelOpenResponder responder);
-  void refuse_channel(const Denial& denial, ssh::ChannelOpenResponder responder);
+  std::optional<Denial> look_again();
+  void count_denial();
+  void notice(std::string text);
+  void refuse_channel(const Denial& denial, ssh::ChannelOpenResponder responder,
+                      ssh::OpenFailure failure = ssh::OpenFailure::kAdministrativelyProhibited);
   void watch_expiry();
   void watch_idle();
   void end(std::string_view text);
@@ -63,13 +73,18 @@ class Connection : public ssh::ServerHandler, public std::enable_shared_from_thi
   std::shared_ptr<Visitor> candidate_;      // proven and admitted; the endpoint has not said so yet
   std::shared_ptr<const Visitor> visitor_;  // who is in
   std::vector<std::weak_ptr<SessionChannel>> sessions_;
-  std::shared_ptr<int> forwards_ = std::make_shared<int>(0);  // its use count less one: forwarded connections
-  unsigned denied_channels_ = 0;
+  std::shared_ptr<Forwards> forwards_;
+  std::shared_ptr<const Snapshot> looked_at_;  // what visitor_ was decided with
+  std::shared_ptr<const NodeFacts> looked_at_node_;
+  unsigned denials_ = 0;
+  std::vector<std::string> denied_rights_;  // reasons that session requests were denied for, each told once
+  std::vector<std::string> notices_;
   bool noted_ = false;
   bool closed_ = false;
   net::TimerId expiry_{};
   net::TimerId idle_{};
   SteadyTime last_forward_;
+  std::uint64_t forwarded_bytes_ = 0;
   std::unique_ptr<net::SshLink> link_;  // last: the endpoint in it goes before all that it may call
   ssh::ServerEndpoint* endpoint_ = nullptr;
 };

@@ -202,15 +202,6 @@ TEST_F(ServerTest, ForwardsPortsIfTheRolesAllow) {
   EXPECT_EQ(node.events.wait("access.denied").event_code, "T4013W");
 }
 
-TEST_F(ServerTest, RemoteForwardsAgentAndX11AreRefused) {
-  TestNode node(cluster);
-  give_role(node);
-  std::string identity = cluster.user({});
-  Ran ran = run(node.ssh(identity, "-o ExitOnForwardFailure=yes -R 0:127.0.0.1:1") + "true");
-  EXPECT_EQ(ran.exit_code, 255);
-  EXPECT_EQ(run(node.ssh(identity, "-A") + shell_quote("test -z \"$SSH_AUTH_SOCK\"")).exit_code, 0);
-}
-
 TEST_F(ServerTest, DeniesWithAnEventAndItsId) {
   TestNode node(cluster);
   node.snapshots.put(cluster.snapshot({TestCluster::role("dev", "[\"somebody-else\"]")}));

@@ -17,7 +17,6 @@ namespace {
 
 using audit::EventKind;
 
-constexpr std::size_t kMaxVariables = 64;
 constexpr std::chrono::seconds kHangUpGrace{5};
 constexpr std::uint32_t kRefusedExitCode = 255;  // what ssh itself ends with when a session can't be had
 
@@ -50,10 +49,12 @@ struct SessionChannel::Start {
 };
 
 SessionChannel::SessionChannel(std::shared_ptr<ServerContext> context, net::Shard& shard,
-                               std::shared_ptr<const Visitor> visitor, ServerContext::SessionPass pass)
+                               std::weak_ptr<Connection> connection, ServerContext::SessionPass pass)
     : context_(std::move(context)),
       shard_(shard),
-      visitor_(std::move(visitor)),
+      connection_(std::move(connection)),
+      visitor_(connection_.lock()->visitor()),
+      extras_(std::make_shared<SessionExtras>(connection_.lock()->forwards())),
       pass_(std::move(pass)),
       session_id_(new_uuid()),
       last_activity_(shard.now()) {}
@@ -66,62 +67,6 @@ SessionChannel::~SessionChannel() {
 }
 
 void SessionChannel::on_open(ssh::Channel channel) { channel_ = std::move(channel); }
-
-// ---- requests
-
-void SessionChannel::on_request(const ssh::ChannelRequest& request, ssh::RequestResponder responder) {
-  bool granted = false;
-  if (const auto* pty = std::get_if<ssh::PtyRequest>(&request))
-    granted = take_pty(*pty);
-  else if (const auto* variable = std::get_if<ssh::EnvRequest>(&request))
-    granted = take_variable(*variable);
-  else if (const auto* signal = std::get_if<ssh::SignalRequest>(&request))
-    granted = send_signal(signal->name);
-  else if (const auto* window = std::get_if<ssh::WindowChangeRequest>(&request)) {
-    resize(window->size);
-    granted = has_terminal();
-  } else if (std::holds_alternative<ssh::ShellRequest>(request)) {
-    return start(LaunchKind::kShell, "", std::move(responder));
-  } else if (const auto* exec = std::get_if<ssh::ExecRequest>(&request)) {
-    return start(LaunchKind::kCommand, exec->command, std::move(responder));
-  } else if (const auto* subsystem = std::get_if<ssh::SubsystemRequest>(&request)) {
-    return start_subsystem(subsystem->name, std::move(responder));
-  }
-  // Agent and X11 forwarding, break and what is not known: not here.
-  if (granted)
-    responder.accept();
-  else
-    responder.reject();
-}
-
-bool SessionChannel::take_pty(const ssh::PtyRequest& request) {
-  if (state_ != State::kIdle || pty_ || !visitor_->principal.restrictions.pty) return false;
-  if (!is_accepted_variable("TERM", request.term)) return false;
-  pty_ = request;
-  return true;
-}
-
-bool SessionChannel::take_variable(const ssh::EnvRequest& request) {
-  if (state_ != State::kIdle || variables_.size() >= kMaxVariables) return false;
-  if (!is_accepted_variable(request.name, request.value)) return false;
-  std::erase_if(variables_, [&](const Variable& old) { return old.name == request.name; });
-  variables_.push_back({request.name, request.value});
-  return true;
-}
-
-void SessionChannel::resize(const ssh::TerminalSize& size) {
-  if (!pty_) return;
-  pty_->size = size;
-  if (terminal_) [[maybe_unused]]
-    Status ignored = resize_terminal(terminal_.get(), size);
-  if (recording_) recording_->resize(small(size.columns), small(size.rows));
-}
-
-bool SessionChannel::send_signal(std::string_view name) {
-  int number = signal_number(name);
-  if (number == 0 || state_ != State::kRunning || wait_status_) return false;
-  return ::kill(-process_.group, number) == 0;
-}
 
 // ---- starting
 
@@ -142,6 +87,11 @@ void SessionChannel::start_subsystem(const std::string& name, ssh::RequestRespon
 
 void SessionChannel::start(LaunchKind kind, std::string command, ssh::RequestResponder responder) {
   if (state_ != State::kIdle) return responder.reject();
+  auto connection = connection_.lock();
+  if (!connection) return;
+  // Roles may have changed, and time has passed, since the channel was opened.
+  if (auto denial = connection->check(Right::kSession, "a program")) return refuse(*denial, std::move(responder));
+  visitor_ = connection->visitor();
   const Principal& principal = visitor_->principal;
   if (kind == LaunchKind::kCommand && !principal.options.file_copy && is_scp(command)) {
     return refuse({.kind = EventKind::kAccessDenied,
@@ -157,6 +107,17 @@ void SessionChannel::start(LaunchKind kind, std::string command, ssh::RequestRes
   state_ = State::kStarting;
   kind_ = kind;
   command_ = std::move(command);
+  extras_->when_ready([weak = weak_from_this(), responder = std::move(responder)]() mutable {
+    auto self = weak.lock();
+    if (self && !self->channel_closed_) self->launch_program(std::move(responder));
+  });
+}
+
+void SessionChannel::launch_program(ssh::RequestResponder responder) {
+  if (auto connection = connection_.lock()) {
+    for (std::string& text : connection->take_notices()) notices_.push_back(std::move(text));
+  }
+  const Principal& principal = visitor_->principal;
   started_at_ = context_->options.clock->now();
   started_ = shard_.now();
 
@@ -170,6 +131,8 @@ void SessionChannel::start(LaunchKind kind, std::string command, ssh::RequestRes
   job->launch.facts.session_id = session_id_;
   job->launch.facts.client = visitor_->client;
   job->launch.facts.server = visitor_->server;
+  job->launch.facts.agent_socket = extras_->agent_socket();
+  job->launch.facts.display = extras_->display();
   job->launch.variables = variables_;
   job->launch.pam_service = context_->options.pam_service;
 
@@ -292,6 +255,7 @@ void SessionChannel::on_started(std::shared_ptr<Start> job, ssh::RequestResponde
     return;
   }
   responder.accept();
+  for (const std::string& text : std::exchange(notices_, {})) channel_.write_stderr(as_bytes(text + "\r\n"));
   run(std::move(*job->launched));
 }
 
@@ -532,6 +496,7 @@ void SessionChannel::tell_end() {
   events.push_back(std::move(ended));
   context_->emit(std::move(events));
   pass_ = {};
+  extras_->close();
 }
 
 void SessionChannel::hang_up() {

@@ -9,6 +9,7 @@
 #include "agent/session/connection.hh"
 #include "agent/session/context.hh"
 #include "agent/session/launch.hh"
+#include "agent/session/session_extras.hh"
 #include "agent/sftp/sftp_log.hh"
 #include "net/channel_relay.hh"
 #include "recording/recorder.hh"
@@ -19,7 +20,8 @@ namespace mezite::agent {
 // Lives on the connection's shard, until both the channel has closed and the program's end has been told.
 class SessionChannel final : public ssh::ChannelHandler, public std::enable_shared_from_this<SessionChannel> {
  public:
-  SessionChannel(std::shared_ptr<ServerContext> context, net::Shard& shard, std::shared_ptr<const Visitor> visitor,
+  // connection: one that somebody has authenticated on.
+  SessionChannel(std::shared_ptr<ServerContext> context, net::Shard& shard, std::weak_ptr<Connection> connection,
                  ServerContext::SessionPass pass);
   ~SessionChannel() override;
 
@@ -43,7 +45,12 @@ class SessionChannel final : public ssh::ChannelHandler, public std::enable_shar
   bool take_variable(const ssh::EnvRequest& request);
   void resize(const ssh::TerminalSize& size);
   bool send_signal(std::string_view name);
+  void want_agent(ssh::RequestResponder responder);
+  void want_display(const ssh::X11Request& request, ssh::RequestResponder responder);
+  // Whether it may be had now; says and notes why not.
+  bool may_have(Right right, std::string_view what);
   void start(LaunchKind kind, std::string command, ssh::RequestResponder responder);
+  void launch_program(ssh::RequestResponder responder);
   void start_subsystem(const std::string& name, ssh::RequestResponder responder);
   void on_started(std::shared_ptr<Start> started, ssh::RequestResponder responder);
   void run(Launched launched);
@@ -67,7 +74,10 @@ class SessionChannel final : public ssh::ChannelHandler, public std::enable_shar
 
   std::shared_ptr<ServerContext> context_;
   net::Shard& shard_;
+  std::weak_ptr<Connection> connection_;
   std::shared_ptr<const Visitor> visitor_;
+  std::shared_ptr<SessionExtras> extras_;
+  std::vector<std::string> notices_;  // for the user, before the program's output
   ServerContext::SessionPass pass_;
   const std::string session_id_;
   ssh::Channel channel_;

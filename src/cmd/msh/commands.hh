@@ -46,7 +46,18 @@ struct SshOptions {
   bool force_pty = false;
   bool no_pty = false;
   bool no_session = false;
-  bool subsystem = false;  // -s: command is a subsystem's name
+  bool subsystem = false;                     // -s: command is a subsystem's name
+  std::vector<std::string> local_forwards;    // -L
+  std::vector<std::string> remote_forwards;   // -R
+  std::vector<std::string> dynamic_forwards;  // -D
+  std::string stdio_forward;                  // -W
+  bool agent = false;                         // -A
+  bool no_agent = false;                      // -a
+  bool x11 = false;                           // -X
+  bool trusted_x11 = false;                   // -Y
+  bool no_x11 = false;                        // -x
+  bool background = false;                    // -f
+  bool no_input = false;                      // -n
 };
 Result<int> ssh(const SshOptions& options);
 

@@ -99,6 +99,27 @@ void add_lists(CLI::App& app, Flags& flags) {
   config->footer("Examples:\n  msh config >> ~/.ssh/config && ssh root@web-01.my-cluster");
 }
 
+void add_forwarding(CLI::App* ssh, SshOptions& options) {
+  const auto add_list = [ssh](const char* name, std::vector<std::string>& list, const char* text, const char* form) {
+    ssh->add_option(name, list, text)->option_text(form)->take_all()->allow_extra_args(false);
+  };
+  add_list("-L", options.local_forwards, "listen here, connect from the node; may be given more than once",
+           "[BIND:]PORT:HOST:PORT");
+  add_list("-R", options.remote_forwards, "listen on the node, connect from here; without HOST a SOCKS proxy",
+           "[BIND:]PORT[:HOST:PORT]");
+  add_list("-D", options.dynamic_forwards, "listen here as a SOCKS proxy (4, 4a, 5) that connects from the node",
+           "[BIND:]PORT");
+  ssh->add_option("-W", options.stdio_forward, "join standard input and output with an address on the node's side")
+      ->option_text("HOST:PORT");
+  ssh->add_flag("-A", options.agent, "forward the ssh-agent: who is root on the node can use it while you are there");
+  ssh->add_flag("-a", options.no_agent, "do not");
+  ssh->add_flag("-X", options.x11, "forward the X11 display, with restricted access");
+  ssh->add_flag("-Y", options.trusted_x11, "forward it with full access: its programs can read what you type");
+  ssh->add_flag("-x", options.no_x11, "do not");
+  ssh->add_flag("-f", options.background, "go to the background when the command or the forwards (-N) are there");
+  ssh->add_flag("-n", options.no_input, "read nothing from standard input");
+}
+
 void add_ssh(CLI::App& app, Flags& flags) {
   auto* ssh = app.add_subcommand("ssh", "Open a shell on a node, or run a command there");
   // For the help only: main() takes these out before CLI11 sees them.
@@ -110,11 +131,15 @@ void add_ssh(CLI::App& app, Flags& flags) {
   ssh->add_flag("-T", flags.ssh.no_pty, "ask for no terminal");
   ssh->add_flag("-N", flags.ssh.no_session, "run nothing");
   ssh->add_flag("-s", flags.ssh.subsystem, "COMMAND is the name of a subsystem");
-  ssh->add_option("-o", flags.ssh.options, "an option of ssh_config(5); most have no effect, SetEnv has")
+  ssh->add_option(
+         "-o", flags.ssh.options,
+         "an option of ssh_config(5): SetEnv, LocalForward, ExitOnForwardFailure …; most others have no effect")
       ->option_text("KEY=VALUE")
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   ssh->add_option("-p", flags.ignored_text, "taken for the sake of scripts; nodes have no port")->option_text("PORT");
-  for (const char* name : {"-q", "-v", "-C", "-4", "-6", "-n", "-x", "-a", "-k"}) {
+  add_forwarding(ssh, flags.ssh);
+  for (const char* name : {"-q", "-v", "-C", "-4", "-6", "-k"}) {
     ssh->add_flag(name)->group("");  // taken for the sake of scripts; group "" is not shown
   }
   ssh->footer(
@@ -125,7 +150,14 @@ void add_ssh(CLI::App& app, Flags& flags) {
       "  msh ssh root@web-01\n"
       "  msh ssh web-01 uname -a\n"
       "  msh ssh -t web-01 sudo -i\n"
-      "  tar c . | msh ssh deploy@web-01 tar x -C /srv");
+      "  tar c . | msh ssh deploy@web-01 tar x -C /srv\n"
+      "  msh ssh -N -L 5432:db.internal:5432 web-01         a database that the node reaches, on port 5432 here\n"
+      "  msh ssh -f -N -D 1080 web-01                       a SOCKS proxy on port 1080, in the background\n"
+      "  msh ssh -R 8080:localhost:3000 web-01              what runs here on 3000, on port 8080 of the node\n"
+      "  msh ssh -N -L ./docker.sock:/run/docker.sock web-01\n"
+      "  msh ssh -A web-01 git pull\n"
+      "A socket is what has a slash. Whether you may is your roles' to say: port_forwarding, agent_forwarding,\n"
+      "x11_forwarding.");
 
   auto* proxy = app.add_subcommand("proxy", "Helpers for other programs");
   auto* proxy_ssh =

@@ -1,7 +1,11 @@
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <memory>
 
 #include "base/text.hh"
@@ -11,6 +15,8 @@
 #include "client/terminal.hh"
 #include "cmd/msh/commands.hh"
 #include "cmd/msh/dial.hh"
+#include "cmd/msh/session.hh"
+#include "cmd/msh/ssh_options.hh"
 
 extern char** environ;
 
@@ -36,14 +42,55 @@ std::vector<std::pair<std::string, std::string>> environment_to_send(const std::
   return out;
 }
 
+Status no_input() {
+  UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!nothing || ::dup2(nothing.get(), STDIN_FILENO) < 0) return fail_errno(errno, "opening /dev/null");
+  return {};
+}
+
+// -f: the session runs in a child, which goes to the background when forwards and program are there; until then its end
+// is ours. No thread has been made yet, so that the child may go on with anything.
+Result<int> run_in_background(UniqueFd socket, client::SessionOptions options) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno(errno, "going to the background");
+  UniqueFd ready(ends[0]);
+  UniqueFd told(ends[1]);
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno(errno, "going to the background");
+  if (child == 0) {
+    ready.reset();
+    auto done = std::make_shared<UniqueFd>(std::move(told));
+    options.on_ready = [done, quiet = options.no_session] {
+      ::setsid();
+      // Without a program there is nothing more to say: whoever reads our output is not to wait for it.
+      UniqueFd nothing(quiet ? ::open("/dev/null", O_RDWR | O_CLOEXEC) : -1);
+      for (int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+        if (nothing) ::dup2(nothing.get(), fd);
+      }
+      (void)!::write(done->get(), "r", 1);
+      done->reset();
+    };
+    return client::run_session(std::move(socket), std::move(options));
+  }
+  told.reset();
+  socket.reset();
+  char byte = 0;
+  ssize_t n = 0;
+  while ((n = ::read(ready.get(), &byte, 1)) < 0 && errno == EINTR) {
+  }
+  if (n == 1) return 0;
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  // It has said why.
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
 }  // namespace
 
 Result<int> ssh(const SshOptions& options) {
-  std::vector<client::SshOption> parsed;
-  for (const auto& text : options.options) {
-    MEZ_TRY(auto option, client::parse_ssh_option(text));
-    parsed.push_back(std::move(option));
-  }
+  MEZ_TRY(SshPlan plan, plan_ssh(options));
   MEZ_TRY(auto dialled, dial(options.proxy, options.target, options.login));
   auto& profile = dialled.session.profile;
   MEZ_TRY(auto identity, identity_of(dialled.session));
@@ -51,14 +98,16 @@ Result<int> ssh(const SshOptions& options) {
   session.login = dialled.target.login;
   session.node = dialled.target.node;
   (options.subsystem ? session.subsystem : session.command) = join(options.command, " ");
-  session.pty = options.no_pty      ? client::PtyMode::kNever
-                : options.force_pty ? client::PtyMode::kAlways
-                                    : client::PtyMode::kAuto;
-  session.no_session = options.no_session;
+  session.pty = plan.pty;
+  session.no_session = plan.no_session;
+  session.stdio_forward = std::move(plan.stdio_forward);
+  session.forwarding = std::move(plan.forwarding);
   session.identities.push_back(std::move(identity));
   MEZ_TRY(session.host_cas, client::parse_key_lines(profile.host_cas));
-  session.environment = environment_to_send(parsed);
+  session.environment = environment_to_send(plan.options);
   if (client::is_terminal(STDIN_FILENO)) session.answer_prompt = &answer_prompt;
+  if (plan.no_input) MEZ_CHECK(no_input());
+  if (plan.background) return run_in_background(std::move(dialled.connected.fd), std::move(session));
   return client::run_session(std::move(dialled.connected.fd), std::move(session));
 }
 

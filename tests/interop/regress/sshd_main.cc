@@ -22,6 +22,7 @@
 #include <thread>
 
 #include "admission.hh"
+#include "agent/forward/helper_process.hh"
 #include "agent/session/connection.hh"
 #include "agent/session/context.hh"
 #include "base/file.hh"
@@ -354,4 +355,7 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace mezite::interop
 
-int main(int argc, char** argv) { return mezite::interop::run(argc, argv); }
+int main(int argc, char** argv) {
+  mezite::agent::run_forward_helper(argc, argv);
+  return mezite::interop::run(argc, argv);
+}
