@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <string>
 
+#include "crypto/hash.hh"
 #include "crypto/sha3.hh"
 
 namespace mezite::crypto {
@@ -44,6 +47,55 @@ TEST(MlKem768, AccumulatedVectorsAgreeWithIndependentImplementations) {
   std::array<std::uint8_t, 32> digest;
   shake128(all, {}, digest);
   EXPECT_EQ(to_hex(digest), "1114b1b6699ed191734fa339376afa7e285c9e6acf6ff0177d346696ce564415");
+}
+
+// What @noble/post-quantum and npm's mlkem agree on: tests/vectors/mlkem768.mjs made the file.
+TEST(MlKem768, AgreesWithOtherImplementationsStepByStep) {
+  std::ifstream file(MEZITE_SOURCE_DIR "/tests/vectors/mlkem768.txt");
+  int cases = 0;
+  for (std::string seed_hex; file >> seed_hex; ++cases) {
+    if (seed_hex == "#") {
+      std::getline(file, seed_hex);
+      --cases;
+      continue;
+    }
+    std::string message_hex, public_hash, private_hash, ciphertext_hash, secret, rejected;
+    ASSERT_TRUE(file >> message_hex >> public_hash >> private_hash >> ciphertext_hash >> secret >> rejected);
+    const Bytes seed = *from_hex(seed_hex), message = *from_hex(message_hex);
+    ASSERT_EQ(seed.size(), kSeedBytes);
+    ASSERT_EQ(message.size(), kMessageBytes);
+    const KeyPair pair = from_seed(std::span<const std::uint8_t, kSeedBytes>(seed));
+    EXPECT_EQ(to_hex(sha256(pair.public_key)), public_hash);
+    EXPECT_EQ(to_hex(sha256(pair.private_key.view())), private_hash);
+    const auto sent = encapsulate_with(pair.public_key, std::span<const std::uint8_t, kMessageBytes>(message));
+    ASSERT_TRUE(sent);
+    EXPECT_EQ(to_hex(sha256(sent->ciphertext)), ciphertext_hash);
+    EXPECT_EQ(to_hex(sent->shared_secret.view()), secret);
+    EXPECT_EQ(to_hex(decapsulate(pair.private_key.view(), sent->ciphertext)->view()), secret);
+    Bytes stray(kCiphertextBytes);
+    shake128(seed, {}, stray);
+    EXPECT_EQ(to_hex(decapsulate(pair.private_key.view(), stray)->view()), rejected);
+  }
+  EXPECT_EQ(cases, 24);
+}
+
+// FIPS 203 §7.2: each coefficient of the key is checked against the modulus.
+TEST(MlKem768, EveryUnreducedCoefficientIsRefused) {
+  const KeyPair pair = generate();
+  for (std::size_t i = 0; i < 768; ++i) {
+    for (const unsigned value : {3329u, 3330u, 4095u}) {
+      auto key = pair.public_key;
+      std::uint8_t* three = key.data() + i / 2 * 3;
+      if (i % 2 == 0) {
+        three[0] = static_cast<std::uint8_t>(value);
+        three[1] = static_cast<std::uint8_t>((three[1] & 0xf0) | value >> 8);
+      } else {
+        three[1] = static_cast<std::uint8_t>((three[1] & 0x0f) | (value & 0xf) << 4);
+        three[2] = static_cast<std::uint8_t>(value >> 4);
+      }
+      ASSERT_FALSE(encapsulate(key)) << i << " " << value;
+    }
+  }
 }
 
 TEST(MlKem768, FlippedBitsGiveAnotherSecret) {

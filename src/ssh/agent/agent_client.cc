@@ -33,6 +33,7 @@ constexpr std::uint32_t kFlagRsaSha512 = 4;
 
 constexpr std::size_t kMaxAnswer = 256 * 1024;  // as OpenSSH
 constexpr auto kTimeout = std::chrono::seconds(5);
+constexpr auto kTouchTimeout = std::chrono::seconds(60);  // until somebody has touched a security key
 
 // Sends or receives all of the bytes before the deadline.
 template <class Step>
@@ -76,8 +77,8 @@ Result<AgentClient> AgentClient::connect(const std::filesystem::path& socket) {
   return AgentClient(std::move(fd));
 }
 
-Result<Bytes> AgentClient::call(BytesView request) {
-  const SteadyTime deadline = system_clock().steady() + kTimeout;
+Result<Bytes> AgentClient::call(BytesView request, std::chrono::seconds timeout) {
+  const SteadyTime deadline = system_clock().steady() + timeout;
   Secret frame;  // may hold a private key
   Bytes head;
   Writer(head).u32(static_cast<std::uint32_t>(request.size()));
@@ -99,7 +100,7 @@ Result<Bytes> AgentClient::call(BytesView request) {
 }
 
 Status AgentClient::expect_success(BytesView request, std::string_view doing) {
-  MEZ_TRY(const Bytes answer, call(request));
+  MEZ_TRY(const Bytes answer, call(request, kTimeout));
   if (answer[0] != kSuccess) return fail(ErrorCode::kPermissionDenied, "ssh-agent refused {}", doing);
   return {};
 }
@@ -126,15 +127,15 @@ Status AgentClient::add(const PrivateKey& key, const Certificate* certificate, s
     append([&](Writer& out) { out.string(certificate->name()).string(certificate->wire()); });
     Reader in(fields.view());
     in.string();  // plain type name
-    switch (key.public_key().type()) {
-      case KeyType::kEd25519: break;  // public and private again
-      case KeyType::kRsa:             // d, iqmp, p, q without n and e
+    switch (key.crypto_key().algorithm()) {
+      case crypto::KeyAlgorithm::kEd25519: break;  // public and private again
+      case crypto::KeyAlgorithm::kRsa:             // d, iqmp, p, q without n and e
         in.string();
         in.string();
         break;
-      case KeyType::kEcdsaP256:
-      case KeyType::kEcdsaP384:
-      case KeyType::kEcdsaP521:  // the scalar without curve and point
+      case crypto::KeyAlgorithm::kEcdsaP256:
+      case crypto::KeyAlgorithm::kEcdsaP384:
+      case crypto::KeyAlgorithm::kEcdsaP521:  // the scalar without curve and point
         in.string();
         in.string();
         break;
@@ -159,7 +160,7 @@ Status AgentClient::remove(BytesView blob) {
 
 Result<std::vector<AgentIdentity>> AgentClient::list() {
   const std::uint8_t request[] = {kRequestIdentities};
-  MEZ_TRY(const Bytes answer, call(request));
+  MEZ_TRY(const Bytes answer, call(request, kTimeout));
   Reader in(answer);
   if (in.byte() != kIdentitiesAnswer) return fail(ErrorCode::kProtocol, "ssh-agent refused to list its keys");
   const std::uint32_t count = in.u32();
@@ -179,7 +180,7 @@ Result<Bytes> AgentClient::sign(BytesView blob, std::string_view algorithm, Byte
                                                             : 0;
   Bytes request;
   Writer(request).byte(kSignRequest).string(blob).string(message).u32(flags);
-  MEZ_TRY(const Bytes answer, call(request));
+  MEZ_TRY(const Bytes answer, call(request, algorithm.starts_with("sk-") ? kTouchTimeout : kTimeout));
   Reader in(answer);
   if (in.byte() != kSignResponse) return fail(ErrorCode::kPermissionDenied, "ssh-agent refused to sign");
   const BytesView signature = in.string();

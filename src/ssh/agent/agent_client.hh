@@ -39,7 +39,7 @@ class AgentClient {
 
  private:
   explicit AgentClient(UniqueFd fd) : fd_(std::move(fd)) {}
-  Result<Bytes> call(BytesView request);
+  Result<Bytes> call(BytesView request, std::chrono::seconds timeout);
   Status expect_success(BytesView request, std::string_view doing);
   UniqueFd fd_;
 };

@@ -2,10 +2,13 @@
 #include <gtest/gtest.h>
 
 #include "ssh/endpoint/testing.hh"
+#include "ssh/keys/test_authenticator.hh"
 #include "ssh/userauth/states.hh"
 
 namespace mezite::ssh::endpoint_testing {
 namespace {
+
+using testing_tools::TestAuthenticator;
 
 TEST(Auth, PublicKeyBindsTheKeyThatSigned) {
   ClientConfig client;
@@ -27,9 +30,11 @@ TEST(Auth, PublicKeyBindsTheKeyThatSigned) {
 
 TEST(Auth, EveryKeyTypeAndItsCertificate) {
   const auto ca = new_key();
-  for (KeyType type : {KeyType::kEd25519, KeyType::kEcdsaP256, KeyType::kRsa}) {
+  for (KeyType type : {KeyType::kEd25519, KeyType::kEcdsaP256, KeyType::kEcdsaP384, KeyType::kEcdsaP521, KeyType::kRsa,
+                       KeyType::kSkEd25519, KeyType::kSkEcdsaP256}) {
     for (bool certified : {false, true}) {
-      const auto key = new_key(type);
+      const std::shared_ptr<const Signer> key =
+          is_fido(type) ? std::make_shared<const TestAuthenticator>(type) : new_key(type);
       Identity identity{key, {}};
       if (certified) {
         ManualClock clock;
@@ -52,6 +57,51 @@ TEST(Auth, EveryKeyTypeAndItsCertificate) {
       if (type == KeyType::kRsa) {
         EXPECT_TRUE(pair.server_handler.auth[0].algorithm.starts_with("rsa-sha2-"));
       }
+    }
+  }
+}
+
+// What a security key shows decides, and only a certificate's extension lifts the touch.
+TEST(Auth, SecurityKeysMustHaveBeenTouched) {
+  struct Case {
+    std::uint8_t flags;
+    CertificateOptions critical, extensions;
+    bool certified, enters;
+  };
+  const Case cases[] = {
+      {1, {}, {}, false, true},
+      {0, {}, {}, false, false},
+      {4, {}, {}, false, false},  // a PIN is no touch
+      {0, {}, default_user_extensions(), true, false},
+      {1, {}, default_user_extensions(), true, true},
+      {0, {}, {{"no-touch-required", {}}}, true, true},
+      {1, {{"verify-required", {}}}, {}, true, false},
+      {5, {{"verify-required", {}}}, {}, true, true},
+      {4, {{"verify-required", {}}}, {{"no-touch-required", {}}}, true, true},
+      {0, {{"verify-required", {}}}, {{"no-touch-required", {}}}, true, false},
+  };
+  const auto ca = new_key();
+  for (const KeyType type : {KeyType::kSkEd25519, KeyType::kSkEcdsaP256}) {
+    for (const Case& each : cases) {
+      const auto key = std::make_shared<TestAuthenticator>(type);
+      key->shows = {.flags = each.flags, .counter = 1};
+      Identity identity{key, {}};
+      if (each.certified) {
+        ManualClock clock;
+        identity.certificate = *sign_certificate({.public_key = key->public_key(),
+                                                  .key_id = "alice",
+                                                  .principals = {"alice"},
+                                                  .valid_after = clock.now(),
+                                                  .valid_before = clock.now() + std::chrono::hours(1),
+                                                  .critical_options = each.critical,
+                                                  .extensions = each.extensions},
+                                                 *ca);
+      }
+      ClientConfig client;
+      client.identities = {identity};
+      Pair pair(server_config(), std::move(client));
+      pair.run();
+      EXPECT_EQ(pair.server_handler.identity.has_value(), each.enters) << int{each.flags} << each.certified;
     }
   }
 }

@@ -9,6 +9,7 @@
 #include "ssh/endpoint/testing.hh"
 #include "ssh/keys/certificate_check.hh"
 #include "ssh/keys/known_hosts.hh"
+#include "ssh/keys/test_authenticator.hh"
 
 namespace mezite::ssh::endpoint_testing {
 namespace {
@@ -149,7 +150,7 @@ TEST_F(EndpointWithSsh, UserKeysOfEachType) {
     }
     responder.accept();
   });
-  for (const char* type : {"ecdsa -b 256", "rsa -b 2048"}) {
+  for (const char* type : {"ecdsa -b 256", "ecdsa -b 384", "ecdsa -b 521", "rsa -b 2048"}) {
     std::filesystem::remove(dir / "id");
     ASSERT_EQ(run(std::string("ssh-keygen -q -N \"\" -t ") + type + " -f " + (dir / "id").string()).status, 0);
     EXPECT_EQ(run(ssh() + "echo hi").out, "hi\n");
@@ -157,7 +158,48 @@ TEST_F(EndpointWithSsh, UserKeysOfEachType) {
   EXPECT_EQ(run(ssh("-o PubkeyAcceptedAlgorithms=rsa-sha2-256") + "echo hi").out, "hi\n");
   EXPECT_EQ(run(ssh("-o PubkeyAcceptedAlgorithms=ssh-rsa") + "echo hi").status, 255);
   const std::lock_guard lock(mutex);
-  EXPECT_EQ(seen, (std::vector<std::string>{"ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"}));
+  EXPECT_EQ(seen, (std::vector<std::string>{"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+                                            "rsa-sha2-512", "rsa-sha2-256"}));
+}
+
+// The stock client with the software authenticator of openssh-tests, bare and with certificates.
+TEST_F(EndpointWithSsh, SecurityKeysWithAndWithoutTouch) {
+  if (!std::filesystem::exists(testing_tools::kSkDummy)) GTEST_SKIP() << "no " << testing_tools::kSkDummy;
+  serve();
+  std::atomic<bool> certificates_only = false;
+  std::atomic<bool> seen = false;  // a certificate of a security key
+  server->when_auth([&](const AuthRequest& request, AuthResponder responder) {
+    if (certificates_only && !request.certificate) return responder.reject();
+    if (request.certificate && is_fido(request.key->type())) seen = true;
+    responder.accept();
+  });
+  const std::string provider = fmt::format("SSH_SK_PROVIDER={} ", testing_tools::kSkDummy);
+  const std::string login = ssh(fmt::format("-o SecurityKeyProvider={}", testing_tools::kSkDummy)) + "exit 0";
+  const std::string id = (dir / "id").string();
+  const auto ca = PrivateKey::generate(KeyType::kEd25519);
+  ASSERT_TRUE(write_file(dir / "ca", ca->to_openssh_pem()->view()));
+  for (const char* type : {"ed25519-sk", "ecdsa-sk"}) {
+    for (const bool touch : {true, false}) {
+      SCOPED_TRACE(fmt::format("{} {}", type, touch));
+      for (const char* file : {"id", "id.pub", "id-cert.pub"}) std::filesystem::remove(dir / file);
+      ASSERT_EQ(run(fmt::format("{}ssh-keygen -q -N \"\" -t {} {} -f {}", provider, type,
+                                touch ? "" : "-O no-touch-required", id))
+                    .status,
+                0);
+      EXPECT_EQ(run(login).status, touch ? 0 : 255);
+      for (const bool lifted : {false, true}) {
+        ASSERT_EQ(run(fmt::format("ssh-keygen -q -s {} -I me -n alice -V +1h {} {}.pub", (dir / "ca").string(),
+                                  lifted ? "-O no-touch-required" : "", id))
+                      .status,
+                  0);
+        certificates_only = true;
+        seen = false;
+        EXPECT_EQ(run(login).status, touch || lifted ? 0 : 255);
+        EXPECT_TRUE(seen);
+        certificates_only = false;
+      }
+    }
+  }
 }
 
 TEST_F(EndpointWithSsh, HostCertificate) {

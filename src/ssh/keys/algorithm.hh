@@ -1,6 +1,7 @@
 // Public key algorithms: how the names of negotiation, key blob and signature belong together.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -8,11 +9,18 @@
 
 namespace mezite::ssh {
 
-using KeyType = crypto::KeyAlgorithm;
+// The kSk… ones live in a FIDO authenticator and are for users only: there is no private half to have here.
+enum class KeyType : std::uint8_t { kEd25519, kEcdsaP256, kEcdsaP384, kEcdsaP521, kRsa, kSkEd25519, kSkEcdsaP256 };
+
+constexpr bool is_fido(KeyType type) { return type == KeyType::kSkEd25519 || type == KeyType::kSkEcdsaP256; }
+// The cryptography of a type, and the type of a plain key.
+crypto::KeyAlgorithm crypto_algorithm(KeyType type);
+KeyType key_type(crypto::KeyAlgorithm algorithm);
 
 enum class KeyForm { kPlain, kCertificate };
 
-// One line of what is negotiated in server_host_key_algorithms and named in userauth and server-sig-algs.
+// One line of what is negotiated in server_host_key_algorithms (but for FIDO keys) and named in userauth and
+// server-sig-algs.
 struct PublicKeyAlgorithm {
   std::string_view name;            // "rsa-sha2-512-cert-v01@openssh.com"
   std::string_view key_name;        // in the key blob: "ssh-rsa-cert-v01@openssh.com"

@@ -173,6 +173,13 @@ const Bytes* Certificate::find_extension(std::string_view extension) const {
   return find_option(data_->extensions, extension);
 }
 
+AuthenticatorRules Certificate::authenticator_rules() const {
+  AuthenticatorRules rules;
+  if (find_extension(kNoTouchRequired) != nullptr) rules.presence = UserPresence::kNotRequired;
+  if (find_critical_option(kVerifyRequired) != nullptr) rules.verification = UserVerification::kRequired;
+  return rules;
+}
+
 Result<PublicCredential> parse_public_credential(BytesView wire) {
   Reader in(wire);
   const std::string_view name = in.text();

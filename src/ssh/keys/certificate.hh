@@ -57,6 +57,9 @@ class Certificate {
   const Bytes* find_critical_option(std::string_view option) const;
   const Bytes* find_extension(std::string_view extension) const;
   const PublicKey& public_key() const { return data_->public_key; }
+  // What a FIDO key's signature must show when it comes with this certificate, by what the certificate says: good to go
+  // by once verify_certificate() has passed.
+  AuthenticatorRules authenticator_rules() const;
   const PublicKey& signature_key() const { return data_->signature_key; }
   BytesView signed_part() const { return {data_->wire.data(), data_->signed_size}; }
   const Bytes& signature() const { return data_->signature; }

@@ -48,6 +48,12 @@ Verdict check_signature(const Certificate& certificate, SignatureCache* cache) {
 Verdict check_critical_options(const Certificate& certificate, const CertificateCheck& check) {
   using enum CertificateRefusalReason;
   for (const auto& [name, value] : certificate.critical_options()) {
+    // Only a FIDO key can show that its user was verified.
+    if (name == kVerifyRequired && certificate.type() == CertificateType::kUser &&
+        is_fido(certificate.public_key().type())) {
+      if (value.empty()) continue;
+      return refuse(kCriticalOption, "ssh: certificate has a malformed critical option '{}'", name);
+    }
     const bool known =
         certificate.type() == CertificateType::kUser && (name == "force-command" || name == "source-address");
     if (!known) {

@@ -63,9 +63,10 @@ struct CertificateCheck {
   SignatureCache* cache = nullptr;
 };
 
-// Critical options known: "force-command" (the caller must enforce it: see Certificate::find_critical_option) and
-// "source-address"; any other refuses the certificate, as does any at all on a host certificate. Messages for time are
-// exactly "ssh: certificate not yet valid" and "ssh: certificate expired".
+// Critical options known: "force-command" (the caller must enforce it: see Certificate::find_critical_option),
+// "source-address", and "verify-required" for FIDO keys (userauth/ enforces it); any other refuses the certificate, as
+// does any at all on a host certificate. Messages for time are exactly "ssh: certificate not yet valid" and "ssh:
+// certificate expired".
 std::expected<void, CertificateRefusal> verify_certificate(const Certificate& certificate,
                                                            const CertificateCheck& check);
 

@@ -117,7 +117,7 @@ Result<crypto::SigningKey> read_private_fields(Reader& in) {
     const BytesView point = in.string();
     const BytesView scalar = in.mpint();
     if (in.failed()) return fail(ErrorCode::kInvalidArgument, "malformed ECDSA private key");
-    return crypto::SigningKey::from_ecdsa(type, point, scalar);
+    return crypto::SigningKey::from_ecdsa(crypto_algorithm(type), point, scalar);
   }
   return fail(ErrorCode::kInvalidArgument, "unsupported private key type '{}'", printable(name.substr(0, 64)));
 }
@@ -159,7 +159,10 @@ Result<crypto::SigningKey> read_openssh(std::string_view pem) {
 }  // namespace
 
 Result<PrivateKey> PrivateKey::generate(KeyType type, int rsa_bits) {
-  MEZ_TRY(auto key, crypto::SigningKey::generate(type, rsa_bits));
+  if (is_fido(type)) {
+    return fail(ErrorCode::kInvalidArgument, "a security key makes its own keys; use 'ssh-keygen -t ed25519-sk'");
+  }
+  MEZ_TRY(auto key, crypto::SigningKey::generate(crypto_algorithm(type), rsa_bits));
   return from_crypto(std::move(key));
 }
 
@@ -185,7 +188,7 @@ Result<Secret> PrivateKey::private_fields() const {
   writer.string(public_.name());
   const crypto::VerifyingKey& public_half = key_.public_key();
   switch (key_.algorithm()) {
-    case KeyType::kEd25519: {
+    case crypto::KeyAlgorithm::kEd25519: {
       MEZ_TRY(Secret both, key_.private_raw());
       const Bytes raw = public_half.raw();
       both.append(raw);
@@ -193,7 +196,7 @@ Result<Secret> PrivateKey::private_fields() const {
       writer.string(both.view());
       break;
     }
-    case KeyType::kRsa: {
+    case crypto::KeyAlgorithm::kRsa: {
       MEZ_TRY(const auto numbers, key_.rsa_private_numbers());
       const auto public_numbers = public_half.rsa_numbers();
       writer.mpint(public_numbers.modulus);
@@ -201,9 +204,9 @@ Result<Secret> PrivateKey::private_fields() const {
       for (const Secret* number : {&numbers.d, &numbers.iqmp, &numbers.p, &numbers.q}) writer.mpint(number->view());
       break;
     }
-    case KeyType::kEcdsaP256:
-    case KeyType::kEcdsaP384:
-    case KeyType::kEcdsaP521: {
+    case crypto::KeyAlgorithm::kEcdsaP256:
+    case crypto::KeyAlgorithm::kEcdsaP384:
+    case crypto::KeyAlgorithm::kEcdsaP521: {
       MEZ_TRY(const Secret scalar, key_.private_raw());
       Bytes fields;  // public ones: curve name and point
       Writer out(fields);
@@ -244,7 +247,7 @@ Result<Secret> PrivateKey::to_openssh_pem(std::string_view comment) const {
 }
 
 Result<Bytes> PrivateKey::sign(std::string_view algorithm, BytesView message) const {
-  const auto hash = signature_hash(key_.algorithm(), algorithm);
+  const auto hash = signature_hash(public_.type(), algorithm);
   if (!hash) {
     return fail(ErrorCode::kInvalidArgument, "a {} key does not sign with '{}'", public_.name(), algorithm);
   }

@@ -15,6 +15,7 @@ namespace mezite::ssh {
 // Immutable, cheap to copy, thread-safe.
 class PrivateKey final : public Signer {
  public:
+  // kInvalidArgument for a FIDO type: its authenticator makes those.
   static Result<PrivateKey> generate(KeyType type, int rsa_bits = 3072);
   static Result<PrivateKey> from_crypto(crypto::SigningKey key);
   static Result<PrivateKey> from_pkcs8(BytesView der);

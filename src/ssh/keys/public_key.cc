@@ -16,26 +16,27 @@ std::optional<KeyType> plain_type(std::string_view name) {
   return std::nullopt;
 }
 
-std::string_view curve_name(KeyType type) {
-  switch (type) {
-    case KeyType::kEcdsaP256: return "nistp256";
-    case KeyType::kEcdsaP384: return "nistp384";
-    case KeyType::kEcdsaP521: return "nistp521";
-    case KeyType::kEd25519:
-    case KeyType::kRsa: break;
+std::string_view curve_name(crypto::KeyAlgorithm algorithm) {
+  switch (algorithm) {
+    case crypto::KeyAlgorithm::kEcdsaP256: return "nistp256";
+    case crypto::KeyAlgorithm::kEcdsaP384: return "nistp384";
+    case crypto::KeyAlgorithm::kEcdsaP521: return "nistp521";
+    case crypto::KeyAlgorithm::kEd25519:
+    case crypto::KeyAlgorithm::kRsa: break;
   }
   return {};
 }
 
 Result<crypto::VerifyingKey> read_key(KeyType type, Reader& in) {
   const auto short_input = [] { return fail(ErrorCode::kInvalidArgument, "malformed public key"); };
-  switch (type) {
-    case KeyType::kEd25519: {
+  const auto algorithm = crypto_algorithm(type);
+  switch (algorithm) {
+    case crypto::KeyAlgorithm::kEd25519: {
       const BytesView raw = in.string();
       if (in.failed()) return short_input();
       return crypto::VerifyingKey::ed25519(raw);
     }
-    case KeyType::kRsa: {
+    case crypto::KeyAlgorithm::kRsa: {
       const BytesView exponent = in.mpint();
       const BytesView modulus = in.mpint();
       if (in.failed()) return short_input();
@@ -44,34 +45,26 @@ Result<crypto::VerifyingKey> read_key(KeyType type, Reader& in) {
       }
       return crypto::VerifyingKey::rsa({to_bytes(modulus), to_bytes(exponent)});
     }
-    case KeyType::kEcdsaP256:
-    case KeyType::kEcdsaP384:
-    case KeyType::kEcdsaP521: {
+    case crypto::KeyAlgorithm::kEcdsaP256:
+    case crypto::KeyAlgorithm::kEcdsaP384:
+    case crypto::KeyAlgorithm::kEcdsaP521: {
       const std::string_view curve = in.text();
       const BytesView point = in.string();
-      if (in.failed() || curve != curve_name(type)) return short_input();
-      return crypto::VerifyingKey::ecdsa(type, point);
+      if (in.failed() || curve != curve_name(algorithm)) return short_input();
+      return crypto::VerifyingKey::ecdsa(algorithm, point);
     }
   }
   return short_input();
 }
 
 void write_key(const crypto::VerifyingKey& key, Writer& out) {
-  if (key.algorithm() == KeyType::kRsa) {
+  if (key.algorithm() == crypto::KeyAlgorithm::kRsa) {
     const auto numbers = key.rsa_numbers();
     out.mpint(numbers.exponent).mpint(numbers.modulus);
     return;
   }
-  if (key.algorithm() != KeyType::kEd25519) out.string(curve_name(key.algorithm()));
+  if (key.algorithm() != crypto::KeyAlgorithm::kEd25519) out.string(curve_name(key.algorithm()));
   out.string(key.raw());
-}
-
-Bytes wire_of(const crypto::VerifyingKey& key) {
-  Bytes wire;
-  Writer out(wire);
-  out.string(plain_key_name(key.algorithm()));
-  write_key(key, out);
-  return wire;
 }
 
 // Splits "type base64 comment" at its first two runs of blanks.
@@ -92,6 +85,21 @@ Line split_line(std::string_view text) {
 
 }  // namespace
 
+struct PublicKey::Fields {
+  crypto::VerifyingKey key;
+  std::string application;
+};
+
+Result<PublicKey::Fields> PublicKey::parse_fields(KeyType type, Reader& in) {
+  MEZ_TRY(auto key, read_key(type, in));
+  if (!is_fido(type)) return Fields{std::move(key), {}};
+  const std::string_view application = in.text();
+  if (in.failed() || application.size() > kMaxApplicationBytes) {
+    return fail(ErrorCode::kInvalidArgument, "malformed public key");
+  }
+  return Fields{std::move(key), std::string(application)};
+}
+
 Result<PublicKey> PublicKey::from_wire(BytesView wire) {
   if (wire.size() > kMaxWireBytes) return fail(ErrorCode::kInvalidArgument, "public key of {} bytes", wire.size());
   Reader in(wire);
@@ -101,9 +109,10 @@ Result<PublicKey> PublicKey::from_wire(BytesView wire) {
   if (!type) {
     return fail(ErrorCode::kInvalidArgument, "unsupported public key type '{}'", printable(name.substr(0, 64)));
   }
-  MEZ_TRY(auto key, read_key(*type, in));
+  MEZ_TRY(auto fields, parse_fields(*type, in));
   if (!in.at_end()) return fail(ErrorCode::kInvalidArgument, "public key has trailing bytes");
-  return PublicKey(std::make_shared<const Data>(Data{to_bytes(wire), std::move(key)}));
+  return PublicKey(
+      std::make_shared<const Data>(Data{to_bytes(wire), *type, std::move(fields.key), std::move(fields.application)}));
 }
 
 Result<PublicKey> PublicKey::from_text(std::string_view text) {
@@ -122,7 +131,12 @@ Result<PublicKey> PublicKey::from_text(std::string_view text) {
 }
 
 Result<PublicKey> PublicKey::from_crypto(const crypto::VerifyingKey& key) {
-  return PublicKey(std::make_shared<const Data>(Data{wire_of(key), key}));
+  const KeyType type = key_type(key.algorithm());
+  Bytes wire;
+  Writer out(wire);
+  out.string(plain_key_name(type));
+  write_key(key, out);
+  return PublicKey(std::make_shared<const Data>(Data{std::move(wire), type, key, {}}));
 }
 
 std::string PublicKey::to_text(std::string_view comment) const {
@@ -133,22 +147,49 @@ std::string PublicKey::to_text(std::string_view comment) const {
 
 std::string PublicKey::fingerprint() const { return "SHA256:" + to_base64_unpadded(crypto::sha256(wire())); }
 
-Status PublicKey::verify(std::string_view algorithm, BytesView message, BytesView signature) const {
+Result<AuthenticatorData> PublicKey::verify_with(const AuthenticatorRules& rules, std::string_view algorithm,
+                                                 BytesView message, BytesView signature) const {
   const auto hash = signature_hash(type(), algorithm);
   if (!hash) {
     return fail(ErrorCode::kUnauthenticated, "a {} key does not sign with '{}'", name(),
                 printable(algorithm.substr(0, 64)));
   }
-  MEZ_TRY(const Bytes raw, unwrap_signature(data_->key, algorithm, signature));
-  return data_->key.verify(*hash, message, raw);
+  MEZ_TRY(const RawSignature raw, unwrap_signature(type(), data_->key, algorithm, signature));
+  if (!is_fido(type())) {
+    MEZ_CHECK(data_->key.verify(*hash, message, raw.bytes));
+    return raw.authenticator;
+  }
+  const Bytes signed_message = authenticator_message(application(), raw.authenticator, message);
+  MEZ_CHECK(data_->key.verify(*hash, signed_message, raw.bytes));
+  if (rules.presence == UserPresence::kRequired && !raw.authenticator.user_present()) {
+    return fail(ErrorCode::kUnauthenticated, "the security key was not touched");
+  }
+  if (rules.verification == UserVerification::kRequired && !raw.authenticator.user_verified()) {
+    return fail(ErrorCode::kUnauthenticated, "the security key did not verify its user (PIN or fingerprint)");
+  }
+  return raw.authenticator;
+}
+
+Status PublicKey::verify(std::string_view algorithm, BytesView message, BytesView signature) const {
+  MEZ_CHECK(verify_with({}, algorithm, message, signature));
+  return {};
 }
 
 Result<PublicKey> PublicKey::read_fields(KeyType type, Reader& in) {
-  MEZ_TRY(auto key, read_key(type, in));
-  return from_crypto(key);
+  Reader fields_only = in;
+  MEZ_TRY(auto fields, parse_fields(type, in));
+  Bytes wire;
+  Writer(wire).string(plain_key_name(type)).raw(fields_only.take(fields_only.remaining() - in.remaining()));
+  if (wire.size() > kMaxWireBytes) return fail(ErrorCode::kInvalidArgument, "public key of {} bytes", wire.size());
+  return PublicKey(
+      std::make_shared<const Data>(Data{std::move(wire), type, std::move(fields.key), std::move(fields.application)}));
 }
 
-void PublicKey::write_fields(Writer& out) const { write_key(data_->key, out); }
+void PublicKey::write_fields(Writer& out) const {
+  Reader in(wire());
+  in.string();  // the name
+  out.raw(in.rest());
+}
 
 std::string_view public_key_comment(std::string_view line) { return split_line(line).comment; }
 

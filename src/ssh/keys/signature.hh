@@ -8,6 +8,7 @@
 #include "base/result.hh"
 #include "crypto/signing_key.hh"
 #include "ssh/keys/algorithm.hh"
+#include "ssh/keys/fido.hh"
 
 namespace mezite::ssh {
 
@@ -15,9 +16,15 @@ namespace mezite::ssh {
 std::optional<crypto::SignatureHash> signature_hash(KeyType type, std::string_view algorithm);
 
 // Raw (see crypto/signing_key.hh) → string algorithm, string signature.
-Bytes wrap_signature(KeyType type, std::string_view algorithm, BytesView raw);
+Bytes wrap_signature(crypto::KeyAlgorithm key, std::string_view algorithm, BytesView raw);
+
+struct RawSignature {
+  Bytes bytes;
+  AuthenticatorData authenticator;  // FIDO keys only
+};
 
 // The other way round; kUnauthenticated when the blob is malformed, trails bytes or names another algorithm.
-Result<Bytes> unwrap_signature(const crypto::VerifyingKey& key, std::string_view algorithm, BytesView blob);
+Result<RawSignature> unwrap_signature(KeyType type, const crypto::VerifyingKey& key, std::string_view algorithm,
+                                      BytesView blob);
 
 }  // namespace mezite::ssh

@@ -133,8 +133,16 @@ std::vector<std::string> common_kex(Role own_role) {
   return names;
 }
 
-constexpr const char* kHostKeys[] = {"ssh-ed25519",         "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
-                                     "ecdsa-sha2-nistp521", "rsa-sha2-512",        "rsa-sha2-256"};
+// Each method with one host key and each host key with one method: neither knows of the other.
+std::vector<std::pair<std::string, std::string>> kex_and_host_keys(Role own_role) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const auto& kex : common_kex(own_role)) pairs.emplace_back(kex, "ssh-ed25519");
+  for (const auto* host_key :
+       {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256"}) {
+    pairs.emplace_back("curve25519-sha256", host_key);
+  }
+  return pairs;
+}
 
 std::string ssh_command(const Listener& listener, const std::string& options) {
   return fmt::format(
@@ -160,16 +168,14 @@ class OpenSshClient : public ::testing::Test {
 };
 
 TEST_F(OpenSshClient, EveryKeyExchangeAndHostKey) {
-  for (const auto& kex : common_kex(Role::kServer)) {
-    for (const auto* host_key : kHostKeys) {
-      SCOPED_TRACE(kex + " " + host_key);
-      const Listener listener;
-      const auto served = serve(
-          ssh_command(listener, fmt::format("-o KexAlgorithms={} -o HostKeyAlgorithms={}", kex, host_key)), listener);
-      expect_auth_phase(served);
-      EXPECT_EQ(served.algorithms.kex, kex);
-      EXPECT_EQ(served.algorithms.host_key, host_key);
-    }
+  for (const auto& [kex, host_key] : kex_and_host_keys(Role::kServer)) {
+    SCOPED_TRACE(kex + " " + host_key);
+    const Listener listener;
+    const auto served = serve(
+        ssh_command(listener, fmt::format("-o KexAlgorithms={} -o HostKeyAlgorithms={}", kex, host_key)), listener);
+    expect_auth_phase(served);
+    EXPECT_EQ(served.algorithms.kex, kex);
+    EXPECT_EQ(served.algorithms.host_key, host_key);
   }
 }
 
@@ -296,14 +302,13 @@ struct AskingSink : RememberingSink {
 TEST_F(OpenSshServer, EveryAlgorithmUpToAuthentication) {
   const auto& all = AlgorithmPreferences::defaults();
   std::vector<AlgorithmPreferences> cases;
-  for (const auto& kex : common_kex(Role::kClient)) {
-    for (const auto* host_key : kHostKeys) {
-      cases.push_back({.kex = {kex}, .host_keys = {host_key}, .ciphers = all.ciphers, .macs = all.macs});
-    }
+  for (const auto& [kex, host_key] : kex_and_host_keys(Role::kClient)) {
+    cases.push_back({.kex = {kex}, .host_keys = {host_key}, .ciphers = all.ciphers, .macs = all.macs});
   }
   for (const auto& cipher : all.ciphers) {
     for (const auto& mac : all.macs) {
-      cases.push_back({.kex = all.kex, .host_keys = all.host_keys, .ciphers = {cipher}, .macs = {mac}});
+      if (!cipher.ends_with("-ctr") && mac != all.macs[0]) continue;
+      cases.push_back({.kex = {"curve25519-sha256"}, .host_keys = all.host_keys, .ciphers = {cipher}, .macs = {mac}});
     }
   }
   for (const auto& algorithms : cases) {

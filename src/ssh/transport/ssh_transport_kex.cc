@@ -42,6 +42,20 @@ Status all_known(std::string_view what, const std::vector<std::string>& names, F
   return {};
 }
 
+// FIDO keys are users' only.
+const PublicKeyAlgorithm* find_host_key_algorithm(std::string_view name) {
+  const PublicKeyAlgorithm* algorithm = find_public_key_algorithm(name);
+  return algorithm == nullptr || is_fido(algorithm->type) ? nullptr : algorithm;
+}
+
+std::vector<std::string> host_key_algorithm_names() {
+  std::vector<std::string> names;
+  for (const auto& algorithm : public_key_algorithms()) {
+    if (!is_fido(algorithm.type)) names.emplace_back(algorithm.name);
+  }
+  return names;
+}
+
 template <class Rows>
 std::vector<std::string> names_of(const Rows& rows) {
   std::vector<std::string> names;
@@ -62,7 +76,7 @@ bool is_for_servers(std::string_view kex) { return find_kex_algorithm(kex)->role
 
 Status check(const TransportConfig& config) {
   MEZ_CHECK(all_known("key exchange method", config.algorithms.kex, find_kex_algorithm));
-  MEZ_CHECK(all_known("host key algorithm", config.algorithms.host_keys, find_public_key_algorithm));
+  MEZ_CHECK(all_known("host key algorithm", config.algorithms.host_keys, find_host_key_algorithm));
   MEZ_CHECK(all_known("cipher", config.algorithms.ciphers, find_cipher_algorithm));
   MEZ_CHECK(all_known("MAC", config.algorithms.macs, find_mac_algorithm));
   if (!is_valid_identification(config.software)) {
@@ -93,7 +107,7 @@ Status check(const TransportConfig& config) {
 
 const AlgorithmPreferences& AlgorithmPreferences::defaults() {
   static const AlgorithmPreferences preferences{.kex = names_of(kex_algorithms()),
-                                                .host_keys = names_of(public_key_algorithms()),
+                                                .host_keys = host_key_algorithm_names(),
                                                 .ciphers = names_of(cipher_algorithms()),
                                                 .macs = names_of(mac_algorithms())};
   return preferences;

@@ -147,8 +147,11 @@ void ServerAuth::on_publickey(const UserauthRequest& message, BytesView payload)
     Writer(message_signed)
         .string(transport_.session_id())
         .raw(payload.first(payload.size() - 4 - part->signature->size()));
-    if (auto status = current_.key->verify(algorithm->signature_name, message_signed, *part->signature); !status) {
-      return refuse(status.error().message);
+    // A security key must have been touched, unless the certificate lifts that; the owner verifies who signed it.
+    const auto rules = certified ? current_.certificate->authenticator_rules() : AuthenticatorRules{};
+    if (auto shown = current_.key->verify_with(rules, algorithm->signature_name, message_signed, *part->signature);
+        !shown) {
+      return refuse(shown.error().message);
     }
   }
   ask();
