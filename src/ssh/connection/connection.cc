@@ -192,13 +192,17 @@ Channel ConnectionCore::open_channel(const ChannelOpen& open, std::shared_ptr<Ch
 }
 
 Status ConnectionCore::on_open_confirmation(const ChannelRef& channel, BytesView payload) {
-  MEZ_TRY(auto message, decode<wire::ChannelOpenConfirmation>(payload));
-  if (message.max_packet < kMinPeerPacketBytes) {
-    return fail(ErrorCode::kProtocol, "maximum packet size of {} is too small", message.max_packet);
+  auto message = decode<wire::ChannelOpenConfirmation>(payload);
+  if (message && message->max_packet < kMinPeerPacketBytes) {
+    message = fail(ErrorCode::kProtocol, "maximum packet size of {} is too small", message->max_packet);
   }
-  channel->peer_id = message.sender;
-  channel->peer_window = message.window;
-  channel->max_send = std::min(message.max_packet, kMaxSendBytes);
+  if (!message) {
+    channel->state = ChannelState::kOpening;  // end() tells the handler, which has not heard of an open channel
+    return std::unexpected(std::move(message).error());
+  }
+  channel->peer_id = message->sender;
+  channel->peer_window = message->window;
+  channel->max_send = std::min(message->max_packet, kMaxSendBytes);
   if (channel->close_when_open) {
     channel->state = ChannelState::kClosing;
     send_for(MessageNumber::kChannelClose, channel->peer_id);

@@ -86,6 +86,21 @@ TEST_F(Forwarding, ServersOpenWhatIsTheirs) {
   }
 }
 
+// Found by fuzzing: the handler was told that a channel had closed that had never opened.
+TEST_F(Forwarding, AConfirmationThatIsNoneFailsTheOpen) {
+  const Bytes whole = encode(wire::ChannelOpenConfirmation{0, 9, 1 << 20, 32768, {}});
+  const Bytes tiny = encode(wire::ChannelOpenConfirmation{0, 9, 1 << 20, 1, {}});
+  for (const Bytes& answer : {Bytes(whole.begin(), whole.end() - 1), tiny}) {
+    make(Role::kClient);
+    handler = std::make_shared<Handler>();
+    connection->open_channel(SessionOpen{}, handler);
+    EXPECT_FALSE(connection->on_packet(answer));
+    connection->end();
+    EXPECT_TRUE(handler->failure);
+    EXPECT_EQ(handler->closes, 0);
+  }
+}
+
 TEST_F(Forwarding, ThePortGoesBackOnlyWhenAnyWasAskedFor) {  // RFC 4254 §7.1
   ASSERT_TRUE(say_global("tcpip-forward", part(wire::TcpipForward{"localhost", 8080})));
   ASSERT_TRUE(say_global("tcpip-forward", part(wire::TcpipForward{"localhost", 0})));
