@@ -35,6 +35,8 @@ bool runs(TestClient& client, const ssh::ChannelRequest& request) {
   if (std::holds_alternative<ssh::ShellRequest>(request)) session->channel.write(as_bytes("echo it-runs\n"));
   if (std::holds_alternative<ssh::SubsystemRequest>(request)) {
     session->channel.write(Bytes{0, 0, 0, 5, 1, 0, 0, 0, 3});  // SSH_FXP_INIT
+    // sftp-server says nothing more once it has seen the end of its input.
+    client.wait([&] { return !session->out.empty() || session->closed || client.closed(); });
   }
   session->channel.send_eof();
   client.wait([&] { return session->closed || client.closed(); });

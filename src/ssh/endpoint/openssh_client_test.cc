@@ -111,7 +111,7 @@ TEST_F(EndpointWithSsh, HostKeyRotation) {
   const auto next = new_key(KeyType::kEcdsaP256);
   config->transport.host_keys = {{host_key, {}}, {next, {}}};
   serve();
-  const std::string options = "-o HostKeyAlgorithms=ssh-ed25519 -o UpdateHostKeys=yes";
+  const std::string options = "-o HostKeyAlgorithms=ssh-ed25519,ecdsa-sha2-nistp256 -o UpdateHostKeys=yes";
   const auto outcome = run(ssh("-v " + options) + "echo hi");
   EXPECT_EQ(outcome.status, 0);
   EXPECT_NE(outcome.out.find("publickey-hostbound@openssh.com=<0>"), std::string::npos) << outcome.out;
