@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <fmt/core.h>
+
 #include <cstring>
 #include <filesystem>
 
@@ -123,6 +125,27 @@ TEST(Admission, TheOldestHalfOpenPeerGoesForANewOne) {
   EXPECT_EQ(gone, "ac") << "of all";
   a->release();
   EXPECT_EQ(admission.half_open(), 3u) << "one that went is not counted twice";
+}
+
+// DHeat, CVE-2002-20001, and its simpler kin: faster than anybody can log in.
+TEST(Admission, AFloodOfFewSourcesNeverCostsWhoHasOneConnection) {
+  ManualClock clock;
+  Admission admission({.per_second = 0, .burst = 1000, .half_open_per_source = 20, .half_open = 50}, clock);
+  bool honest_went = false;
+  auto honest = admission.admit(Address{"10.9.9.9", 1}, [&] { honest_went = true; });
+  ASSERT_TRUE(honest);
+  std::vector<Admission::Pass> held;
+  int went = 0;
+  for (int i = 0; i < 5000; ++i) {
+    auto pass = admission.admit(Address{fmt::format("10.0.0.{}", i % 20), 1}, [&] { ++went; });
+    ASSERT_TRUE(pass);
+    held.push_back(std::move(*pass));
+  }
+  EXPECT_FALSE(honest_went);
+  EXPECT_EQ(admission.half_open(), 50u);
+  EXPECT_EQ(went, 5000 - 49);
+  held.clear();
+  EXPECT_EQ(admission.half_open(), 1u);
 }
 
 TEST(Admission, CountsAnIPv6NetworkAsOneSource) {

@@ -57,22 +57,44 @@ void Admission::Pass::release() {
   Admission& owner = *std::exchange(owner_, nullptr);
   std::lock_guard lock(owner.mutex_);
   auto found = owner.entries_.find(id_);
-  if (found != owner.entries_.end()) owner.drop(found);
+  if (found == owner.entries_.end()) return;
+  auto source = owner.sources_.find(std::string(found->second));
+  if (source != owner.sources_.end()) owner.drop(*source, id_);
 }
 
-void Admission::drop(Entries::iterator entry) {
-  auto source = sources_.find(entry->second.source);
-  if (source != sources_.end() && source->second.half_open > 0) --source->second.half_open;
-  entries_.erase(entry);
+Admission::Load Admission::load_of(const Sources::value_type& source) {
+  const auto& half_open = source.second.half_open;
+  return {half_open.size(), half_open.empty() ? 0 : ~half_open.begin()->first, source.first};
 }
 
-// Makes the oldest half-open peer go, of this source or of any.
-bool Admission::make_room(const std::string* source) {
-  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-    if (!entry->second.evict || (source != nullptr && entry->second.source != *source)) continue;
-    entry->second.evict();
-    drop(entry);
+void Admission::add(Sources::value_type& source, std::uint64_t id, Evict evict) {
+  loads_.erase(load_of(source));
+  source.second.half_open.emplace(id, std::move(evict));
+  loads_.insert(load_of(source));
+  entries_.emplace(id, source.first);  // a source is not forgotten while it has one
+}
+
+void Admission::drop(Sources::value_type& source, std::uint64_t id) {
+  entries_.erase(id);
+  loads_.erase(load_of(source));
+  source.second.half_open.erase(id);
+  if (!source.second.half_open.empty()) loads_.insert(load_of(source));
+}
+
+bool Admission::make_room(Sources::value_type& source) {
+  for (auto& [id, evict] : source.second.half_open) {
+    if (!evict) continue;
+    evict();
+    drop(source, id);
     return true;
+  }
+  return false;
+}
+
+bool Admission::make_room() {
+  for (auto load = loads_.rbegin(); load != loads_.rend(); ++load) {
+    auto source = sources_.find(std::string(std::get<std::string_view>(*load)));
+    if (source != sources_.end() && make_room(*source)) return true;
   }
   return false;
 }
@@ -86,7 +108,7 @@ void Admission::forget_idle(SteadyTime now) {
   std::erase_if(sources_, [&](const auto& entry) {
     const Source& source = entry.second;
     double idle = std::chrono::duration<double>(now - source.filled).count();
-    return source.half_open == 0 && source.tokens + idle * limits_.per_second >= limits_.burst;
+    return source.half_open.empty() && source.tokens + idle * limits_.per_second >= limits_.burst;
   });
 }
 
@@ -98,7 +120,7 @@ Result<Admission::Pass> Admission::admit(const Address& peer, Evict evict) {
   if (found == sources_.end()) {
     if (sources_.size() >= limits_.sources) forget_idle(now);
     if (sources_.size() >= limits_.sources) return fail(ErrorCode::kResourceExhausted, "too many sources at once");
-    found = sources_.emplace(key, Source{limits_.burst, now, 0}).first;
+    found = sources_.emplace(key, Source{limits_.burst, now, {}}).first;
   }
   Source& source = found->second;
   double elapsed = std::chrono::duration<double>(now - source.filled).count();
@@ -106,15 +128,14 @@ Result<Admission::Pass> Admission::admit(const Address& peer, Evict evict) {
   source.filled = now;
   if (source.tokens < 1) return fail(ErrorCode::kResourceExhausted, "too many connections a second from {}", peer.ip);
   source.tokens -= 1;
-  if (source.half_open >= limits_.half_open_per_source && !make_room(&key)) {
+  if (source.half_open.size() >= limits_.half_open_per_source && !make_room(*found)) {
     return fail(ErrorCode::kResourceExhausted, "too many unauthenticated connections from {}", peer.ip);
   }
-  if (entries_.size() >= limits_.half_open && !make_room(nullptr)) {
+  if (entries_.size() >= limits_.half_open && !make_room()) {
     return fail(ErrorCode::kResourceExhausted, "too many unauthenticated connections");
   }
-  ++source.half_open;
   std::uint64_t id = next_++;
-  entries_.emplace(id, Entry{std::move(key), std::move(evict)});
+  add(*found, id, std::move(evict));
   return Pass(this, id);
 }
 

@@ -6,7 +6,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/unique_fd.hh"
@@ -16,9 +19,9 @@
 namespace mezite::net {
 
 // Bounds for peers that are not authenticated yet: new connections per source and second (token bucket), half-open ones
-// per source and in all. At a bound of the half-open ones the oldest has to go, so that a flood of connections that say
-// nothing keeps nobody out (DHeat, CVE-2002-20001, and its simpler kin). Any thread. A source is an IPv4 address or an
-// IPv6 /64.
+// per source and in all. At a bound the source that has the most of them loses its oldest, so that a flood keeps nobody
+// out (DHeat, CVE-2002-20001, and its simpler kin): however fast it is, who has one connection outlasts who has two.
+// Any thread. A source is an IPv4 address or an IPv6 /64.
 class Admission {
  public:
   struct Limits {
@@ -62,22 +65,25 @@ class Admission {
   struct Source {
     double tokens = 0;
     SteadyTime filled;
-    std::size_t half_open = 0;
+    std::map<std::uint64_t, Evict> half_open;  // by age
   };
-  struct Entry {
-    std::string source;
-    Evict evict;
-  };
-  using Entries = std::map<std::uint64_t, Entry>;  // by age
+  using Sources = std::unordered_map<std::string, Source>;
+  // How many half-open connections a source has, the age of its oldest, its name: the last one has the most, and among
+  // those with as many the oldest.
+  using Load = std::tuple<std::size_t, std::uint64_t, std::string_view>;
+  static Load load_of(const Sources::value_type& source);
   void forget_idle(SteadyTime now);
-  bool make_room(const std::string* source);
-  void drop(Entries::iterator entry);
+  bool make_room();
+  bool make_room(Sources::value_type& source);
+  void add(Sources::value_type& source, std::uint64_t id, Evict evict);
+  void drop(Sources::value_type& source, std::uint64_t id);
 
   const Limits limits_;
   const Clock& clock_;
   mutable std::mutex mutex_;
-  std::unordered_map<std::string, Source> sources_;
-  Entries entries_;
+  Sources sources_;
+  std::set<Load> loads_;                                         // of the sources that have half-open connections
+  std::unordered_map<std::uint64_t, std::string_view> entries_;  // whose each of these is
   std::uint64_t next_ = 1;
 };
 

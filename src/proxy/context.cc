@@ -6,7 +6,8 @@
 namespace mezite::proxy {
 namespace {
 
-// Many users may sit behind one address; what these bound is a flood, in which the oldest half-open peers go first.
+// Many users may sit behind one address; what these bound is a flood, in which whoever has most half-open peers loses
+// them first.
 constexpr net::Admission::Limits kFrontLimits{
     .per_second = 1000, .burst = 5000, .half_open_per_source = 256, .half_open = 1024, .sources = 65536};
 // Agents of a whole site reconnect at once after an outage, and each session is a data connection.
