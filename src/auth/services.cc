@@ -48,7 +48,8 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   options.readers = config.database.pool_size;
   MEZ_TRY(auto database, store::Database::open(options));
   MEZ_TRY(pki::SecretBox box, pki::SecretBox::open(*database, config.ca_key_passphrase, argon2));
-  MEZ_TRY(auto authority, pki::Authority::open(*database, box, config.cluster_name, clock));
+  std::unique_ptr<pki::KeyStore> keys = pki::software_key_store();
+  MEZ_TRY(auto authority, pki::Authority::open(*database, box, *keys, config.cluster_name, clock));
   audit::AuditLog::Options log_options;
   log_options.cluster_name = config.cluster_name;
   log_options.hmac_key = config.audit.hmac_key.clone();

@@ -7,6 +7,7 @@
 #include "base/text.hh"
 #include "crypto/ossl.hh"
 #include "crypto/random.hh"
+#include "crypto/signer.hh"
 #include "crypto/x509.hh"
 
 namespace mezite::crypto {
@@ -61,13 +62,85 @@ Status set_basics(X509* certificate, SystemTime not_before, SystemTime not_after
   return {};
 }
 
-Status sign(X509* certificate, const SigningKey& key) {
-  const EVP_MD* md = key.algorithm() == KeyAlgorithm::kEd25519     ? nullptr
-                     : key.algorithm() == KeyAlgorithm::kEcdsaP384 ? EVP_sha384()
-                     : key.algorithm() == KeyAlgorithm::kEcdsaP521 ? EVP_sha512()
-                                                                   : EVP_sha256();
-  if (X509_sign(certificate, key.handle(), md) <= 0) return openssl_failed("signing a certificate");
-  return {};
+// Tag, length and content (X.690 8.1).
+void append_der(Bytes& out, std::uint8_t tag, BytesView content) {
+  out.push_back(tag);
+  if (content.size() < 0x80) {
+    out.push_back(static_cast<std::uint8_t>(content.size()));
+  } else {
+    Bytes length;
+    for (std::size_t left = content.size(); left > 0; left >>= 8) {
+      length.insert(length.begin(), static_cast<std::uint8_t>(left));
+    }
+    out.push_back(static_cast<std::uint8_t>(0x80 | length.size()));
+    out.insert(out.end(), length.begin(), length.end());
+  }
+  out.insert(out.end(), content.begin(), content.end());
+}
+
+// What i2d_… writes.
+template <class Encode, class T>
+Result<Bytes> der_of(Encode encode, T* object, std::string_view what) {
+  unsigned char* encoded = nullptr;
+  const int size = encode(object, &encoded);
+  if (size <= 0) return std::unexpected(openssl_failed(what).error());
+  Bytes out(encoded, encoded + size);
+  OPENSSL_free(encoded);
+  return out;
+}
+
+// How X.509 names and encodes what a key signs (RFC 8410, 5758, 4055).
+struct SignatureScheme {
+  int nid;
+  int parameter_type;
+  SignatureHash hash;
+  bool is_ecdsa;
+};
+SignatureScheme scheme_of(KeyAlgorithm algorithm) {
+  switch (algorithm) {
+    case KeyAlgorithm::kEd25519: return {NID_ED25519, V_ASN1_UNDEF, SignatureHash::kNone, false};
+    case KeyAlgorithm::kEcdsaP256: return {NID_ecdsa_with_SHA256, V_ASN1_UNDEF, SignatureHash::kSha256, true};
+    case KeyAlgorithm::kEcdsaP384: return {NID_ecdsa_with_SHA384, V_ASN1_UNDEF, SignatureHash::kSha384, true};
+    case KeyAlgorithm::kEcdsaP521: return {NID_ecdsa_with_SHA512, V_ASN1_UNDEF, SignatureHash::kSha512, true};
+    case KeyAlgorithm::kRsa: break;
+  }
+  return {NID_sha256WithRSAEncryption, V_ASN1_NULL, SignatureHash::kSha256, false};
+}
+
+// Raw r ‖ s as the DER that certificates hold.
+Result<Bytes> ecdsa_der(BytesView raw) {
+  const ossl::EcdsaSig signature(ECDSA_SIG_new());
+  ossl::Bignum r = ossl::bn_from(raw.first(raw.size() / 2));
+  ossl::Bignum s = ossl::bn_from(raw.subspan(raw.size() / 2));
+  if (!signature || ECDSA_SIG_set0(signature.get(), r.get(), s.get()) != 1) {
+    return std::unexpected(openssl_failed("encoding a signature").error());
+  }
+  (void)r.release();
+  (void)s.release();
+  return der_of(i2d_ECDSA_SIG, signature.get(), "encoding a signature");
+}
+
+// OpenSSL signs only with keys that it has; a key elsewhere is given the encoded part to be signed.
+Result<X509Certificate> sign(X509* certificate, const Signer& key) {
+  const SignatureScheme scheme = scheme_of(key.public_key().algorithm());
+  auto* inner = const_cast<X509_ALGOR*>(X509_get0_tbs_sigalg(certificate));
+  if (X509_ALGOR_set0(inner, OBJ_nid2obj(scheme.nid), scheme.parameter_type, nullptr) != 1) {
+    return std::unexpected(openssl_failed("signing a certificate").error());
+  }
+  MEZ_TRY(const Bytes tbs, der_of(i2d_re_X509_tbs, certificate, "encoding a certificate"));
+  MEZ_TRY(const Bytes algorithm, der_of(i2d_X509_ALGOR, inner, "encoding a certificate"));
+  MEZ_TRY(Bytes signature, key.sign(scheme.hash, tbs));
+  if (scheme.is_ecdsa) {
+    MEZ_TRY(signature, ecdsa_der(signature));
+  }
+  Bytes bits{0};  // unused bits
+  bits.insert(bits.end(), signature.begin(), signature.end());
+  Bytes content = tbs;
+  content.insert(content.end(), algorithm.begin(), algorithm.end());
+  append_der(content, V_ASN1_BIT_STRING, bits);
+  Bytes whole;
+  append_der(whole, V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED, content);
+  return X509Certificate::from_der(whole);
 }
 
 // Wraps bytes as an alternative name of that type.
@@ -134,22 +207,26 @@ Status add_alternative_names(X509* certificate, const X509LeafSpec& spec) {
 
 }  // namespace
 
-Result<X509Certificate> make_x509_ca(const SigningKey& key, const X509CaSpec& spec) {
+Result<X509Certificate> make_x509_ca(const Signer& key, const X509CaSpec& spec) {
   ossl::X509Ptr certificate(X509_new());
   X509* raw = certificate.get();
   MEZ_CHECK(set_basics(raw, spec.not_before, spec.not_after));
   MEZ_CHECK(set_name(X509_get_subject_name(raw), spec.organization, spec.common_name));
-  if (X509_set_issuer_name(raw, X509_get_subject_name(raw)) != 1 || X509_set_pubkey(raw, key.handle()) != 1) {
+  if (X509_set_issuer_name(raw, X509_get_subject_name(raw)) != 1 ||
+      X509_set_pubkey(raw, key.public_key().handle()) != 1) {
     return std::unexpected(openssl_failed("making a certificate").error());
   }
   MEZ_CHECK(add_extension(raw, raw, NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
   MEZ_CHECK(add_extension(raw, raw, NID_key_usage, "critical,keyCertSign,cRLSign"));
   MEZ_CHECK(add_extension(raw, raw, NID_subject_key_identifier, "hash"));
-  MEZ_CHECK(sign(raw, key));
-  return X509Certificate::from_handle(certificate.release());
+  return sign(raw, key);
 }
 
-Result<X509Certificate> issue_x509_leaf(const X509Certificate& ca, const SigningKey& ca_key, BytesView subject_spki,
+Result<X509Certificate> make_x509_ca(const SigningKey& key, const X509CaSpec& spec) {
+  return make_x509_ca(SoftwareSigner(key), spec);
+}
+
+Result<X509Certificate> issue_x509_leaf(const X509Certificate& ca, const Signer& ca_key, BytesView subject_spki,
                                         const X509LeafSpec& spec) {
   MEZ_TRY(const auto subject_key, VerifyingKey::from_spki(subject_spki));
   MEZ_TRY(const auto issuer_key, ca.public_key());
@@ -173,8 +250,12 @@ Result<X509Certificate> issue_x509_leaf(const X509Certificate& ca, const Signing
   MEZ_CHECK(add_extension(raw, ca.handle(), NID_subject_key_identifier, "hash"));
   MEZ_CHECK(add_extension(raw, ca.handle(), NID_authority_key_identifier, "keyid:always"));
   MEZ_CHECK(add_alternative_names(raw, spec));
-  MEZ_CHECK(sign(raw, ca_key));
-  return X509Certificate::from_handle(certificate.release());
+  return sign(raw, ca_key);
+}
+
+Result<X509Certificate> issue_x509_leaf(const X509Certificate& ca, const SigningKey& ca_key, BytesView subject_spki,
+                                        const X509LeafSpec& spec) {
+  return issue_x509_leaf(ca, SoftwareSigner(ca_key), subject_spki, spec);
 }
 
 }  // namespace mezite::crypto

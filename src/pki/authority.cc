@@ -10,7 +10,6 @@
 #include "pki/authority_rows.hh"
 #include "pki/certificate_json.hh"
 #include "ssh/keys/certificate_check.hh"
-#include "ssh/keys/private_key.hh"
 #include "store/settings.hh"
 
 namespace mezite::pki {
@@ -27,7 +26,8 @@ std::string_view subject_of(AuthorityType type) {
 }
 
 struct LoadedKey {
-  ssh::PrivateKey key;
+  CaKey key;
+  std::string kms_alias;
   std::optional<crypto::X509Certificate> x509;
   SystemTime expires_at;
 };
@@ -38,14 +38,14 @@ struct Loaded {
   std::string state = "standby";
 };
 
-Status make_authority(store::Session& transaction, const SecretBox& box, AuthorityType type,
-                      std::string_view cluster_name, SystemTime now) {
-  MEZ_TRY(auto key, ssh::PrivateKey::generate(ssh::KeyType::kEd25519));
+// Mints key and certificate. Not in a transaction: the key store may be across a network.
+Result<AuthorityRow> make_authority(KeyStore& keys, AuthorityType type, std::string_view cluster_name, SystemTime now) {
+  MEZ_TRY(NewKey minted, keys.make(to_text(type)));
   AuthorityRow row;
   row.type = to_text(type);
   row.standing = "active";
-  MEZ_TRY(row.private_key, key.to_pkcs8());
-  row.ssh_public_key = key.public_key().to_text();
+  row.key = std::move(minted.stored);
+  row.ssh_public_key = minted.key.public_key().to_text();
   row.created_at = now;
   row.expires_at = now + kAuthorityLife;
   if (type != AuthorityType::kUser) {
@@ -53,26 +53,27 @@ Status make_authority(store::Session& transaction, const SecretBox& box, Authori
                             .organization = std::string(cluster_name),
                             .not_before = now - kAuthorityBackdating,
                             .not_after = row.expires_at};
-    MEZ_TRY(auto certificate, crypto::make_x509_ca(key.crypto_key(), spec));
+    MEZ_TRY(auto certificate, crypto::make_x509_ca(minted.key.raw(), spec));
     row.x509_pem = certificate.to_pem();
   }
-  MEZ_CHECK(insert_authority(transaction, box, row));
-  return put_rotation(transaction, {.type = row.type, .phase = "complete", .state = "standby"});
+  return row;
 }
 
-Result<LoadedKey> load_key(const AuthorityRow& row) {
+Result<LoadedKey> load_key(KeyStore& keys, const AuthorityRow& row) {
   auto damaged = [&](std::string_view what) {
     return fail(ErrorCode::kCorrupt, "the {} CA in the database is damaged ({}): restore a backup", row.type, what);
   };
-  auto key = ssh::PrivateKey::from_pkcs8(row.private_key.view());
-  if (!key) return damaged(key.error().message);
+  auto key = keys.open(row.key);
+  if (!key && row.key.kms_alias.empty()) return damaged(key.error().message);
+  if (!key) return wrap(key.error(), fmt::format("the {} CA", row.type));
   auto written = ssh::PublicKey::from_text(row.ssh_public_key);
   if (!written || *written != key->public_key()) return damaged("its public key is another one's");
-  LoadedKey loaded{.key = std::move(*key), .x509 = std::nullopt, .expires_at = row.expires_at};
+  LoadedKey loaded{
+      .key = std::move(*key), .kms_alias = row.key.kms_alias, .x509 = std::nullopt, .expires_at = row.expires_at};
   if (row.type == "user") return loaded;
   auto certificate = crypto::X509Certificate::from_pem(row.x509_pem);
   if (!certificate) return damaged(certificate.error().message);
-  if (certificate->spki_sha256_hex() != loaded.key.crypto_key().public_key().spki_sha256_hex()) {
+  if (certificate->spki_sha256_hex() != loaded.key.raw().public_key().spki_sha256_hex()) {
     return damaged("its certificate is for another key");
   }
   loaded.x509 = std::move(*certificate);
@@ -141,32 +142,44 @@ struct Authority::State {
 Authority::Authority(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Authority::~Authority() = default;
 
-Result<std::unique_ptr<Authority>> Authority::open(store::Database& database, const SecretBox& box,
+Result<std::unique_ptr<Authority>> Authority::open(store::Database& database, const SecretBox& box, KeyStore& keys,
                                                    std::string cluster_name, const Clock& clock) {
   auto state = std::make_unique<State>();
   state->cluster_name = std::move(cluster_name);
   state->clock = &clock;
+  std::int64_t count = 0;
   {
-    MEZ_TRY(auto transaction, database.begin());
-    MEZ_TRY(std::int64_t count, transaction.query_integer("SELECT count(*) FROM certificate_authorities"));
-    if (count == 0) {
-      for (AuthorityType type : kTypes) {
-        MEZ_CHECK(make_authority(transaction, box, type, state->cluster_name, clock.now()));
-      }
-      MEZ_CHECK(store::bump_revision(transaction));
-      MEZ_CHECK(transaction.commit());
-      state->created_now = true;
-    }
+    MEZ_TRY(auto reader, database.snapshot());
+    MEZ_TRY(count, reader.query_integer("SELECT count(*) FROM certificate_authorities"));
   }
-  MEZ_TRY(auto reader, database.snapshot());
-  MEZ_TRY(auto rows, load_authorities(reader, box));
+  if (count == 0) {
+    std::vector<AuthorityRow> made;
+    for (AuthorityType type : kTypes) {
+      MEZ_TRY(AuthorityRow row, make_authority(keys, type, state->cluster_name, clock.now()));
+      made.push_back(std::move(row));
+    }
+    MEZ_TRY(auto transaction, database.begin());
+    for (const AuthorityRow& row : made) {
+      MEZ_CHECK(insert_authority(transaction, box, row));
+      MEZ_CHECK(put_rotation(transaction, {.type = row.type, .phase = "complete", .state = "standby"}));
+    }
+    MEZ_CHECK(store::bump_revision(transaction));
+    MEZ_CHECK(transaction.commit());
+    state->created_now = true;
+  }
+  std::vector<AuthorityRow> rows;
+  std::vector<RotationRow> rotations;
+  {
+    MEZ_TRY(auto reader, database.snapshot());
+    MEZ_TRY(rows, load_authorities(reader, box));
+    MEZ_TRY(rotations, load_rotations(reader));
+  }
   for (const AuthorityRow& row : rows) {
     MEZ_TRY(AuthorityType type, parse_authority_type(row.type));
-    MEZ_TRY(LoadedKey key, load_key(row));
+    MEZ_TRY(LoadedKey key, load_key(keys, row));
     Loaded& loaded = state->loaded[static_cast<std::size_t>(type)];
     (row.standing == "active" ? loaded.active : loaded.standby) = std::move(key);
   }
-  MEZ_TRY(auto rotations, load_rotations(reader));
   for (RotationRow& row : rotations) {
     MEZ_TRY(AuthorityType type, parse_authority_type(row.type));
     Loaded& loaded = state->loaded[static_cast<std::size_t>(type)];
@@ -258,7 +271,7 @@ Result<crypto::X509Certificate> Authority::issue_agent_x509(const AgentX509Reque
       .not_after = now + request.ttl,
       .usage = crypto::X509Usage::kClient,  // a node can never stand for the hub
   };
-  return crypto::issue_x509_leaf(*ca.x509, ca.key.crypto_key(), request.public_key_spki, spec);
+  return crypto::issue_x509_leaf(*ca.x509, ca.key.raw(), request.public_key_spki, spec);
 }
 
 Result<crypto::X509Certificate> Authority::issue_server_x509(const ServerX509Request& request) const {
@@ -274,7 +287,7 @@ Result<crypto::X509Certificate> Authority::issue_server_x509(const ServerX509Req
       .not_after = now + request.ttl,
       .usage = crypto::X509Usage::kServer,
   };
-  return crypto::issue_x509_leaf(*ca.x509, ca.key.crypto_key(), request.public_key_spki, spec);
+  return crypto::issue_x509_leaf(*ca.x509, ca.key.raw(), request.public_key_spki, spec);
 }
 
 Result<AgentIdentity> Authority::verify_agent_x509(const crypto::X509Certificate& certificate) const {
@@ -317,7 +330,8 @@ std::vector<AuthorityStatus> Authority::status() const {
                    .active_fingerprint = loaded.active->key.public_key().fingerprint(),
                    .standby_fingerprint = loaded.standby ? loaded.standby->key.public_key().fingerprint() : "",
                    .expires_at = loaded.active->expires_at,
-                   .pin = type == AuthorityType::kHost ? "sha256:" + host_ca_pin() : ""});
+                   .pin = type == AuthorityType::kHost ? "sha256:" + host_ca_pin() : "",
+                   .kms_alias = loaded.active->kms_alias});
   }
   return out;
 }

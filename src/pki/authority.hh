@@ -11,6 +11,7 @@
 
 #include "base/clock.hh"
 #include "crypto/x509.hh"
+#include "pki/key_store.hh"
 #include "pki/secret_box.hh"
 #include "ssh/keys/certificate.hh"
 #include "ssh/keys/public_key.hh"
@@ -91,14 +92,17 @@ struct AuthorityStatus {
   std::string standby_fingerprint;  // "" when there is none
   SystemTime expires_at;            // of the X.509 certificate; the user CA's has the same life
   std::string pin;                  // "sha256:<hex>" for the host CA, else ""
+  std::string kms_alias;            // of the active key; "" when it is in the database
 };
 
-// Thread-safe: the keys are loaded once and immutable. Signing takes well under a millisecond; nothing here touches the
-// database after open().
+// Thread-safe: the keys are loaded once and immutable. Signing takes well under a millisecond with keys in the
+// database, and up to seconds with a KMS: what signs or issues is called on worker threads only. Nothing here touches
+// the database after open().
 class Authority {
  public:
-  // Makes the three CAs when the database has none, all in one transaction. `box` must be the database's own.
-  static Result<std::unique_ptr<Authority>> open(store::Database& database, const SecretBox& box,
+  // Makes the three CAs when the database has none, all in one transaction. `box` must be the database's own; `keys`
+  // is needed during the call only.
+  static Result<std::unique_ptr<Authority>> open(store::Database& database, const SecretBox& box, KeyStore& keys,
                                                  std::string cluster_name, const Clock& clock = system_clock());
   ~Authority();
 

@@ -15,7 +15,8 @@ std::string context_of(std::string_view type, std::int64_t generation) {
 Result<std::vector<AuthorityRow>> load_authorities(store::Session& session, const SecretBox& box) {
   std::vector<AuthorityRow> found;
   MEZ_TRY(auto rows, session.query("SELECT type, generation, standing, private_key, ssh_public_key, x509_pem,"
-                                   " created_at, expires_at FROM certificate_authorities ORDER BY type, generation"));
+                                   " created_at, expires_at, kms_alias FROM certificate_authorities"
+                                   " ORDER BY type, generation"));
   while (true) {
     MEZ_TRY(bool more, rows.next());
     if (!more) return found;
@@ -23,7 +24,10 @@ Result<std::vector<AuthorityRow>> load_authorities(store::Session& session, cons
     row.type = rows.text(0);
     row.generation = rows.integer(1);
     row.standing = rows.text(2);
-    MEZ_TRY(row.private_key, box.open_sealed(context_of(row.type, row.generation), rows.bytes(3)));
+    row.key.kms_alias = rows.text(8);
+    if (row.key.kms_alias.empty()) {
+      MEZ_TRY(row.key.private_key, box.open_sealed(context_of(row.type, row.generation), rows.bytes(3)));
+    }
     row.ssh_public_key = rows.text(4);
     row.x509_pem = rows.text(5);
     row.created_at = rows.time(6);
@@ -33,12 +37,12 @@ Result<std::vector<AuthorityRow>> load_authorities(store::Session& session, cons
 }
 
 Status insert_authority(store::Session& transaction, const SecretBox& box, const AuthorityRow& row) {
-  MEZ_TRY(Bytes stored, box.seal(context_of(row.type, row.generation), row.private_key.view()));
+  MEZ_TRY(Bytes stored, box.seal(context_of(row.type, row.generation), row.key.private_key.view()));
   MEZ_CHECK(transaction.execute(
       "INSERT INTO certificate_authorities (type, generation, standing, private_key, ssh_public_key, x509_pem,"
-      " created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-      {row.type, row.generation, row.standing, stored, row.ssh_public_key, row.x509_pem, row.created_at,
-       row.expires_at}));
+      " created_at, expires_at, kms_alias) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+      {row.type, row.generation, row.standing, stored, row.ssh_public_key, row.x509_pem, row.created_at, row.expires_at,
+       row.key.kms_alias}));
   return {};
 }
 

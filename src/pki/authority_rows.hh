@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pki/key_store.hh"
 #include "pki/secret_box.hh"
 
 namespace mezite::pki {
@@ -12,7 +13,7 @@ struct AuthorityRow {
   std::string type;  // user, host, spiffe
   std::int64_t generation = 1;
   std::string standing;  // active, standby
-  Secret private_key;    // PKCS #8, in clear
+  StoredKey key;
   std::string ssh_public_key;
   std::string x509_pem;  // "" for the user CA
   SystemTime created_at{};

@@ -52,7 +52,7 @@ class PkiTest : public ::testing::Test {
   std::unique_ptr<Authority> authority(std::string_view passphrase = "") {
     auto opened = box(passphrase);
     EXPECT_TRUE(opened) << opened.error().message;
-    return Authority::open(*db_, *opened, "example", clock_).value();
+    return Authority::open(*db_, *opened, *keys_, "example", clock_).value();
   }
   std::string sqlite(const std::string& sql) { return shell("sqlite3 " + path_.string() + " \"" + sql + "\""); }
   fs::path write(const std::string& name, const std::string& text) {
@@ -73,6 +73,7 @@ class PkiTest : public ::testing::Test {
   fs::path folder_, path_;
   ManualClock clock_{system_clock().now()};
   std::unique_ptr<store::Database> db_;
+  std::unique_ptr<KeyStore> keys_ = software_key_store();
 };
 
 TEST_F(PkiTest, TheCasAreMadeOnceAndStay) {
@@ -105,6 +106,19 @@ TEST_F(PkiTest, InClearWithoutPassphrase) {
   authority();
   EXPECT_TRUE(box("")->needs_plaintext_warning());
   EXPECT_EQ(sqlite("SELECT DISTINCT hex(substr(private_key, 1, 2)) FROM certificate_authorities"), "0030\n");
+}
+
+// T33: the database holds the alias, never the key, and a hub without the KMS says what it misses.
+TEST_F(PkiTest, AKeyInAKmsThatIsNotThere) {
+  authority("pass");
+  sqlite("UPDATE certificate_authorities SET private_key = X'', kms_alias = 'alias/mezite/x' WHERE type = 'user'");
+  auto opened = box("pass").value();
+  auto refused = Authority::open(*db_, opened, *keys_, "example", clock_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kFailedPrecondition);
+  EXPECT_TRUE(contains(refused.error().message, "the user CA: the key is in a KMS (alias/mezite/x)"))
+      << refused.error().message;
+  EXPECT_TRUE(contains(refused.error().message, "can't sign; set ca.kms.provider")) << refused.error().message;
 }
 
 // T32: AES-256-GCM under Argon2id of the passphrase; wrong and missing ones are refused in words.
@@ -151,11 +165,11 @@ TEST_F(PkiTest, TamperedKeysAreRefused) {
       "UPDATE certificate_authorities SET private_key = (SELECT private_key FROM certificate_authorities WHERE type"
       " = 'user') WHERE type = 'host'");
   auto opened = box("pass").value();
-  EXPECT_EQ(Authority::open(*db_, opened, "example", clock_).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(Authority::open(*db_, opened, *keys_, "example", clock_).error().code, ErrorCode::kCorrupt);
   sqlite("UPDATE certificate_authorities SET private_key = X'00302E' WHERE type = 'host'");
-  EXPECT_EQ(Authority::open(*db_, opened, "example", clock_).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(Authority::open(*db_, opened, *keys_, "example", clock_).error().code, ErrorCode::kCorrupt);
   sqlite("DELETE FROM certificate_authorities WHERE type = 'host'");
-  auto gone = Authority::open(*db_, opened, "example", clock_);
+  auto gone = Authority::open(*db_, opened, *keys_, "example", clock_);
   EXPECT_TRUE(contains(gone.error().message, "no active host CA")) << gone.error().message;
 }
 
@@ -283,7 +297,7 @@ TEST_F(PkiTest, AnotherClustersAgentIsRefused) {
   auto theirs_path = folder_ / "other";
   auto other_db = store::Database::open({.path = theirs_path / "mezhub.db", .migrations = store::schema()}).value();
   auto other_box = SecretBox::open(*other_db, Secret(), crypto::kCheapArgon2).value();
-  auto other = Authority::open(*other_db, other_box, "example", clock_).value();
+  auto other = Authority::open(*other_db, other_box, *keys_, "example", clock_).value();
   auto agent = other->issue_agent_x509({.node_id = "n1", .node_name = "n", .public_key_spki = key.public_key().spki()});
   EXPECT_TRUE(other->verify_agent_x509(*agent));
   EXPECT_EQ(ca->verify_agent_x509(*agent).error().code, ErrorCode::kUnauthenticated);

@@ -161,11 +161,17 @@ CREATE TABLE ca_rotations (
 ) STRICT;
 )sql";
 
+// A CA whose key is in a KMS has its name here and an empty private_key.
+constexpr std::string_view kKeyPlaces = R"sql(
+ALTER TABLE certificate_authorities ADD COLUMN kms_alias TEXT NOT NULL DEFAULT '';
+)sql";
+
 constexpr std::array kSchema = std::to_array<Migration>({
     {1, "settings", kSettings},
     {2, "identity", kIdentity},
     {3, "audit", kAudit},
     {4, "authorities", kAuthorities},
+    {5, "key places", kKeyPlaces},
 });
 
 }  // namespace
