@@ -44,11 +44,12 @@ e2e: ## end-to-end tests only, on what is built
 seeds: ## the acceptance table: each check of the operators' documents and its result
 	@tests/seeds/table $(BUILD)
 
-interop: ## the interoperability table: every algorithm with every peer, each cell of the product
+interop: ## the interoperability table: every algorithm with every peer, each cell of the product; OpenSSH's regress suite
 	@scripts/install_packages.sh build run test
 	@$(MAKE) --no-print-directory configure
-	@ninja -C $(BUILD) --quiet ssh_probe_server ssh_probe_client
+	@ninja -C $(BUILD) --quiet ssh_probe_server ssh_probe_client regress_sshd
 	@/usr/bin/python3 tests/interop/table.py $(BUILD) --full
+	@MEZITE_INTEROP_FULL=1 scripts/e2e.sh $(BUILD) tests/interop/test_regress.py
 
 bench: ## measure against OpenSSH in the same run (docs/performance.md)
 	@scripts/install_packages.sh build run test bench

@@ -14,6 +14,7 @@ import pytest
 from harness.cluster import BIN
 from harness.mirror import BULK, Mirror, answers, connect, digest, refuses, through
 from harness.ports import free_port
+from harness.process import terminate
 from harness.wait import patience, until
 
 WAYS = ["jump", "proxy-command", "msh"]
@@ -49,8 +50,7 @@ def running(cluster, way: str, flags: list[str], *command: str, user: str = "ali
             until(there, "the forward to be there")
         yield child
     finally:
-        child.terminate()
-        child.wait(patience())
+        terminate(child)
         log.close()
 
 

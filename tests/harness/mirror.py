@@ -77,8 +77,15 @@ def connect(where) -> socket.socket:
 def through(where, data: bytes = BULK) -> str:
     """Sends data to a mirror behind `where` (or an open socket), half-closes, and gives the digest of what comes back."""
     peer = where if isinstance(where, socket.socket) else connect(where)
+    def send():
+        try:
+            peer.sendall(data)
+            peer.shutdown(socket.SHUT_WR)
+        except OSError:  # what comes back says so too
+            pass
+
     with peer:
-        sender = threading.Thread(target=lambda: (peer.sendall(data), peer.shutdown(socket.SHUT_WR)), daemon=True)
+        sender = threading.Thread(target=send, daemon=True)
         sender.start()
         back = read_all(peer)
         sender.join(patience())

@@ -3,11 +3,27 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from .wait import patience, until
 
 REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
+
+
+def terminate(child: subprocess.Popen) -> int:
+    """Ends a program that others wrote by SIGTERM; the exit status. More than one signal, because OpenSSH 9.2's client looks
+    at its flag and then calls poll(): a signal between the two is noticed with the next event, minutes later."""
+    end = time.monotonic() + patience()
+    while True:
+        child.terminate()
+        try:
+            return child.wait(0.5)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                child.kill()
+                child.wait()
+                raise
 
 
 class Process:

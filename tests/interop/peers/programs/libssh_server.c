@@ -74,7 +74,9 @@ static void serve(ssh_session session, uint64_t rekey) {
     ssh_channel_request_send_exit_status(channel, 0);
     ssh_channel_send_eof(channel);
     ssh_channel_close(channel);
-    while (ssh_get_status(session) == 0 && ssh_event_dopoll(event, 5000) == SSH_OK) {
+    /* Until the client has gone: what is still queued behind a key exchange is sent meanwhile. Its slow ones (modulus groups)
+     * leave reads and writes pending for long, which is no end. */
+    while ((ssh_get_status(session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0 && ssh_event_dopoll(event, 30000) == SSH_OK) {
     }
   }
   exit(0);
