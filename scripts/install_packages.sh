@@ -4,11 +4,13 @@ set -euo pipefail
 cd "$(dirname "$0")"
 wanted=()
 for section in "$@"; do
-  mapfile -t names < <(awk -v want="# [$section]" '/^# \[/ {on = ($0 == want)} on && !/^#/ && NF {print $1}' packages.txt)
-  wanted+=("${names[@]}")
+  mapfile -t lines < <(awk -v want="# [$section]" '/^# \[/ {on = ($0 == want)} on && !/^#/ && NF' packages.txt)
+  wanted+=("${lines[@]}")
 done
 missing=()
-for name in "${wanted[@]}"; do
+for line in "${wanted[@]}"; do
+  read -r name command <<<"$line"
+  [ -n "$command" ] && command -v "$command" >/dev/null && continue
   status=$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null || true)
   [ "$status" = installed ] || missing+=("$name")
 done

@@ -5,7 +5,6 @@
 //
 // and divide what it collected by the iterations that are printed.
 #include <benchmark/benchmark.h>
-#include <time.h>
 
 #if __has_include(<valgrind/callgrind.h>)
 #include <valgrind/callgrind.h>
@@ -14,6 +13,7 @@
 #define CALLGRIND_STOP_INSTRUMENTATION
 #endif
 
+#include "cpu_clock.hh"
 #include "ssh/endpoint/client.hh"
 #include "ssh/endpoint/server.hh"
 #include "ssh/keys/certificate_check.hh"
@@ -23,13 +23,8 @@ namespace {
 
 using namespace mezite;
 using namespace mezite::ssh;
+using mezite::bench::cpu_seconds;
 using mezite::ssh::testing::must;
-
-double cpu_seconds() {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 // Runs of the server: their time is summed, and callgrind looks at nothing else.
 class Meter {

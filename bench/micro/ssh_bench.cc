@@ -1,21 +1,15 @@
 // What the SSH transport costs in CPU: handshakes of both sides and of the server alone, and bulk data per cipher.
 #include <benchmark/benchmark.h>
-#include <time.h>
 
+#include "cpu_clock.hh"
 #include "ssh/transport/testing/pair.hh"
 
 namespace {
 
 using namespace mezite;
 using namespace mezite::ssh;
+using mezite::bench::cpu_seconds;
 using mezite::ssh::testing::Pair;
-
-// CPU time of this thread in seconds.
-double cpu_seconds() {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 // One handshake in memory up to the accepted service; server_us is the server's share of the CPU.
 void handshake(benchmark::State& state, const std::string& kex, const std::string& host_key) {

@@ -10,9 +10,9 @@
 #include "client/escape.hh"
 #include "client/express.hh"
 #include "client/node_filter.hh"
+#include "client/node_login.hh"
 #include "client/profile.hh"
 #include "client/ssh_config.hh"
-#include "client/ssh_session.hh"
 #include "client/target.hh"
 #include "client/web_api.hh"
 

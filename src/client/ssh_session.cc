@@ -12,12 +12,12 @@
 
 #include "base/text.hh"
 #include "client/escape.hh"
+#include "client/node_login.hh"
 #include "client/standard_streams.hh"
 #include "client/terminal.hh"
 #include "net/connect.hh"
 #include "net/ssh_link.hh"
 #include "ssh/endpoint/client.hh"
-#include "ssh/keys/certificate_check.hh"
 
 namespace mezite::client {
 namespace {
@@ -76,13 +76,6 @@ class Session final : public ssh::ClientHandler {
    private:
     Session& session_;
   };
-
-  // A banner may have several lines and nothing else that moves a cursor.
-  static std::string safe_lines(std::string_view text) {
-    std::string out;
-    for (const auto line : split(text.substr(0, 8192), '\n')) out += printable(trim(line)) + "\r\n";
-    return out;
-  }
 
   ForwardingPeer forwarding_peer();
   void on_forwarding_changed();
@@ -168,12 +161,8 @@ Result<int> Session::run(UniqueFd socket) {
   want_pty_ =
       options_.pty == PtyMode::kAlways || (options_.pty == PtyMode::kAuto && shell && is_terminal(STDIN_FILENO));
 
-  ssh::ClientConfig config;
-  config.user = options_.login;
-  config.identities = options_.identities;
-  config.keyboard_interactive = static_cast<bool>(options_.answer_prompt);
-  config.keepalive.interval = std::chrono::seconds(15);
-  auto endpoint = std::make_unique<ssh::ClientEndpoint>(std::move(config), *this, shard_.clock());
+  auto endpoint = std::make_unique<ssh::ClientEndpoint>(
+      node_client_config(options_.login, options_.identities, options_.answer_prompt), *this, shard_.clock());
   endpoint_ = endpoint.get();
   const auto on_link_end = [this](Status status) {
     link_ended_ = true;
@@ -194,16 +183,8 @@ Result<int> Session::run(UniqueFd socket) {
 }
 
 void Session::on_challenge(const ssh::KeyboardInteractiveChallenge& challenge, ssh::ChallengeResponder responder) {
-  if (!options_.answer_prompt) return responder.give_up();
-  std::vector<Secret> answers;
-  const std::string heading = safe_lines(challenge.instruction);
-  if (!challenge.instruction.empty()) (void)!::write(STDERR_FILENO, heading.data(), heading.size());
-  for (const auto& prompt : challenge.prompts) {
-    std::string answer = options_.answer_prompt(printable(prompt.text), prompt.echo);
-    answers.emplace_back(std::string_view(answer));
-    wipe(answer);
-  }
-  responder.answer(std::move(answers));
+  if (options_.answer_prompt && !challenge.instruction.empty()) on_banner(challenge.instruction);
+  answer_challenge(challenge, options_.answer_prompt, std::move(responder));
 }
 
 ForwardingPeer Session::forwarding_peer() {
@@ -391,20 +372,6 @@ void Session::on_signal(int signal) {
 }
 
 }  // namespace
-
-Status check_node_certificate(const ssh::PublicKey& key, const ssh::Certificate* certificate,
-                              std::span<const ssh::PublicKey> host_cas, std::string_view node, SystemTime now) {
-  if (certificate == nullptr) {
-    return fail(ErrorCode::kUnauthenticated,
-                "'{}' shows a bare host key ({}) instead of a certificate of the cluster; the connection was given up",
-                printable(node), key.fingerprint());
-  }
-  const auto verdict = ssh::verify_certificate(
-      *certificate, {.type = ssh::CertificateType::kHost, .trusted_cas = host_cas, .now = now, .principal = node});
-  if (verdict) return {};
-  return fail(ErrorCode::kUnauthenticated, "the host certificate of '{}' was refused: {}", printable(node),
-              verdict.error().message);
-}
 
 Status prepare_session_signals() { return net::Shard::block_signals(kSignals); }
 

@@ -3,12 +3,10 @@
 
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/clock.hh"
 #include "base/result.hh"
 #include "base/unique_fd.hh"
 #include "client/forwarding.hh"
@@ -43,9 +41,5 @@ Result<int> run_session(UniqueFd socket, SessionOptions options);
 
 // Signals that run_session takes over; call it first thing in main().
 Status prepare_session_signals();
-
-// Whether this is the node: a host certificate of the CAs for that name, valid now.
-Status check_node_certificate(const ssh::PublicKey& key, const ssh::Certificate* certificate,
-                              std::span<const ssh::PublicKey> host_cas, std::string_view node, SystemTime now);
 
 }  // namespace mezite::client

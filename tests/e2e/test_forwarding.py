@@ -54,6 +54,16 @@ def running(cluster, way: str, flags: list[str], *command: str, user: str = "ali
         log.close()
 
 
+def holding(cluster, way: str, flags: list[str], where):
+    """A client without a session (-N) whose forward answers at `where`."""
+    return running(cluster, way, ["-N", *flags], ready=lambda: answers(where))
+
+
+def asking_for(cluster, remote: str):
+    """What comes of stock ssh that insists on this -R."""
+    return cluster.ssh("alice", "web-01", "true", options=("-o", "ExitOnForwardFailure=yes", "-R", remote), check=False)
+
+
 @pytest.fixture
 def scratch():
     """A folder in which the login user may make sockets."""
@@ -66,7 +76,7 @@ def scratch():
 def test_local_port(cluster, way):
     with Mirror() as mirror:
         port = free_port()
-        with running(cluster, way, ["-N", "-L", f"{port}:127.0.0.1:{mirror.port}"], ready=lambda: answers(port)):
+        with holding(cluster, way, ["-L", f"{port}:127.0.0.1:{mirror.port}"], port):
             assert through(port) == digest(BULK)
             # Several at once, one of them idle.
             idle = connect(port)
@@ -95,7 +105,7 @@ def test_socket_that_the_login_user_may_not_use(cluster, scratch):
     there, port = str(scratch / "private"), free_port()
     with Mirror(there) as mirror:
         os.chmod(there, 0o600)
-        with running(cluster, "jump", ["-N", "-L", f"{port}:{there}"], ready=lambda: answers(port)):
+        with holding(cluster, "jump", ["-L", f"{port}:{there}"], port):
             assert refuses(port)
         event = cluster.wait_audit("port_forward", lambda e: e["details"].get("target") == there)
         assert event["event_code"] == "T2010W" and "ermission" in event["error_message"]
@@ -106,7 +116,7 @@ def test_socket_that_the_login_user_may_not_use(cluster, scratch):
 def test_remote_port(cluster, way):
     with Mirror() as mirror:
         port = free_port()
-        with running(cluster, way, ["-N", "-R", f"{port}:127.0.0.1:{mirror.port}"], ready=lambda: answers(port)):
+        with holding(cluster, way, ["-R", f"{port}:127.0.0.1:{mirror.port}"], port):
             assert through(port) == digest(BULK)
             assert through(("::1", port), b"six") == digest(b"six")
             assert not listens_beyond_loopback(port)
@@ -124,7 +134,7 @@ def test_remote_port_is_on_loopback_whatever_is_asked_for(cluster, address):
     with Mirror() as mirror:
         port = free_port()
         bind = f"[{address}]" if ":" in address else address
-        with running(cluster, "jump", ["-N", "-R", f"{bind}:{port}:127.0.0.1:{mirror.port}"], ready=lambda: answers(port)):
+        with holding(cluster, "jump", ["-R", f"{bind}:{port}:127.0.0.1:{mirror.port}"], port):
             assert through(port, b"data") == digest(b"data")
             assert not listens_beyond_loopback(port)
 
@@ -153,7 +163,7 @@ def test_remote_socket_where_the_login_user_may_not_make_one(cluster):
     if os.getuid() != 0:
         pytest.skip("needs a login user who is not us")
     with tempfile.TemporaryDirectory() as folder:  # 0700, ours
-        done = cluster.ssh("alice", "web-01", "true", options=("-o", "ExitOnForwardFailure=yes", "-R", f"{folder}/s:127.0.0.1:1"), check=False)
+        done = asking_for(cluster, f"{folder}/s:127.0.0.1:1")
         assert done.returncode == 255 and not os.path.exists(f"{folder}/s")
 
 
@@ -166,7 +176,7 @@ def test_remote_socket_replaces_nothing(cluster, scratch, what):
         there.symlink_to(scratch / ("precious" if what == "link" else "nowhere"))
         if what == "link":
             (scratch / "precious").write_text("precious")
-    done = cluster.ssh("alice", "web-01", "true", options=("-o", "ExitOnForwardFailure=yes", "-R", f"{there}:127.0.0.1:1"), check=False)
+    done = asking_for(cluster, f"{there}:127.0.0.1:1")
     assert done.returncode == 255
     assert not (scratch / "nowhere").exists()
     if what != "dangling":
@@ -177,12 +187,12 @@ def test_paths_that_climb(cluster, scratch):
     """No path with a `..` in it is used, in either direction."""
     (scratch / "sub").mkdir(mode=0o777)
     climbing = f"{scratch}/sub/../up"
-    done = cluster.ssh("alice", "web-01", "true", options=("-o", "ExitOnForwardFailure=yes", "-R", f"{climbing}:127.0.0.1:1"), check=False)
+    done = asking_for(cluster, f"{climbing}:127.0.0.1:1")
     assert done.returncode == 255 and not (scratch / "up").exists()
     with Mirror(str(scratch / "up")) as mirror:
         os.chmod(scratch / "up", 0o777)
         port = free_port()
-        with running(cluster, "jump", ["-N", "-L", f"{port}:{climbing}"], ready=lambda: answers(port)):
+        with holding(cluster, "jump", ["-L", f"{port}:{climbing}"], port):
             assert refuses(port)
         assert mirror.peers == []
 
@@ -207,7 +217,7 @@ def test_sockets_go_with_a_killed_agent(fresh, scratch):
 def test_privileged_port_is_not_for_everybody(cluster):
     if pwd.getpwnam(cluster.login).pw_uid == 0:
         pytest.skip("the login user is root")
-    done = cluster.ssh("alice", "web-01", "true", options=("-o", "ExitOnForwardFailure=yes", "-R", "1023:127.0.0.1:1"), check=False)
+    done = asking_for(cluster, "1023:127.0.0.1:1")
     assert done.returncode == 255
     done = cluster.ssh("alice", "web-01", "echo in", options=("-R", "1023:127.0.0.1:1"), check=False)
     assert done.stdout == b"in\n" and b"ports under 1024 are for root" in done.stderr
@@ -215,7 +225,7 @@ def test_privileged_port_is_not_for_everybody(cluster):
 
 def test_port_that_is_taken(cluster):
     with Mirror() as taken:
-        done = cluster.ssh("alice", "web-01", "true", options=("-o", "ExitOnForwardFailure=yes", "-R", f"{taken.port}:127.0.0.1:1"), check=False)
+        done = asking_for(cluster, f"{taken.port}:127.0.0.1:1")
         assert done.returncode == 255
         done = cluster.msh("ssh", "-o", "ExitOnForwardFailure=yes", "-R", f"{taken.port}:127.0.0.1:1", f"{cluster.login}@web-01", "true", check=False)
         assert done.returncode == 255 and b"the node refused it" in done.stderr
@@ -244,14 +254,14 @@ def socks4a(port: int, host: str, to: int) -> socket.socket:
 def test_dynamic(cluster, way):
     with Mirror() as mirror:
         port = free_port()
-        with running(cluster, way, ["-N", "-D", f"{port}"], ready=lambda: answers(port)):
+        with holding(cluster, way, ["-D", f"{port}"], port):
             assert through(socks5(port, "localhost", mirror.port)) == digest(BULK)
             assert through(socks4a(port, "127.0.0.1", mirror.port), b"four") == digest(b"four")
 
 
 def test_dynamic_refuses_in_socks(cluster):
     port = free_port()
-    with running(cluster, "msh", ["-N", "-D", f"{port}"], ready=lambda: answers(port)):
+    with holding(cluster, "msh", ["-D", f"{port}"], port):
         peer = connect(port)
         peer.sendall(b"\x05\x01\x00\x05\x01\x00\x01\x7f\x00\x00\x01" + struct.pack(">H", free_port()))
         reply = b""
@@ -269,7 +279,7 @@ def test_dynamic_with_curl(cluster):
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             until(lambda: answers(web), "the web server")
-            with running(cluster, "msh", ["-N", "-D", f"{port}"], ready=lambda: answers(port)):
+            with holding(cluster, "msh", ["-D", f"{port}"], port):
                 got = subprocess.run(["curl", "-s", "--fail", "--socks5-hostname", f"127.0.0.1:{port}", f"http://localhost:{web}/file"],
                                      capture_output=True, timeout=patience(), env={})
                 assert got.returncode == 0 and digest(got.stdout) == digest(BULK)
@@ -283,7 +293,7 @@ def test_remote_dynamic(cluster, way):
     """-R PORT: programs on the node reach what the client can."""
     with Mirror() as mirror:
         port = free_port()
-        with running(cluster, way, ["-N", "-R", f"{port}"], ready=lambda: answers(port)):
+        with holding(cluster, way, ["-R", f"{port}"], port):
             assert through(socks5(port, "127.0.0.1", mirror.port)) == digest(BULK)
 
 
@@ -351,7 +361,7 @@ def test_background_tells_what_failed(cluster):
 def test_forwards_as_options(cluster, option):
     with Mirror() as mirror:
         port = free_port()
-        with running(cluster, "msh", ["-N", "-o", option.format(port=port, to=mirror.port)], ready=lambda: answers(port)):
+        with holding(cluster, "msh", ["-o", option.format(port=port, to=mirror.port)], port):
             assert through(port, b"data") == digest(b"data")
 
 

@@ -1,7 +1,7 @@
 #include "client/sftp/connection.hh"
 
 #include "base/text.hh"
-#include "client/ssh_session.hh"
+#include "client/node_login.hh"
 #include "net/connect.hh"
 #include "net/ssh_link.hh"
 #include "ssh/endpoint/client.hh"
@@ -12,13 +12,6 @@ namespace {
 constexpr std::size_t kMaxSaidBytes = 4096;
 constexpr std::chrono::seconds kTurn{1};
 constexpr std::chrono::milliseconds kGoodbye{500};
-
-// Several lines and nothing else that moves a cursor.
-std::string safe_lines(std::string_view text) {
-  std::string out;
-  for (const auto line : split(text.substr(0, 2 * kMaxSaidBytes), '\n')) out += printable(trim(line)) + "\r\n";
-  return out;
-}
 
 }  // namespace
 
@@ -94,12 +87,8 @@ class SftpConnection::Body final : public ssh::ClientHandler {
 
 Status SftpConnection::Body::start(UniqueFd socket) {
   MEZ_CHECK(net::prepare_socket(socket.get()));
-  ssh::ClientConfig config;
-  config.user = options_.login;
-  config.identities = options_.identities;
-  config.keyboard_interactive = static_cast<bool>(options_.answer_prompt);
-  config.keepalive.interval = std::chrono::seconds(15);
-  auto endpoint = std::make_unique<ssh::ClientEndpoint>(std::move(config), *this, shard_.clock());
+  auto endpoint = std::make_unique<ssh::ClientEndpoint>(
+      node_client_config(options_.login, options_.identities, options_.answer_prompt), *this, shard_.clock());
   endpoint_ = endpoint.get();
   const auto on_link_end = [this](Status status) {
     link_ended_ = true;
@@ -123,15 +112,8 @@ Status SftpConnection::Body::run_until(const std::function<bool()>& done) {
 
 void SftpConnection::Body::on_challenge(const ssh::KeyboardInteractiveChallenge& challenge,
                                         ssh::ChallengeResponder responder) {
-  if (!options_.answer_prompt) return responder.give_up();
-  if (options_.show_banner && !challenge.instruction.empty()) options_.show_banner(safe_lines(challenge.instruction));
-  std::vector<Secret> answers;
-  for (const auto& prompt : challenge.prompts) {
-    std::string answer = options_.answer_prompt(printable(prompt.text), prompt.echo);
-    answers.emplace_back(std::string_view(answer));
-    wipe(answer);
-  }
-  responder.answer(std::move(answers));
+  if (options_.answer_prompt && !challenge.instruction.empty()) on_banner(challenge.instruction);
+  answer_challenge(challenge, options_.answer_prompt, std::move(responder));
 }
 
 void SftpConnection::Body::on_channel(ssh::Channel channel) {

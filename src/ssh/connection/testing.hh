@@ -13,6 +13,8 @@
 
 namespace mezite::ssh::connection_testing {
 
+inline bool is_protocol_error(const Status& status) { return !status && status.error().code == ErrorCode::kProtocol; }
+
 class FakeTransport final : public Transport {
  public:
   std::span<std::uint8_t> read_space(std::size_t) override { return {}; }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -15,6 +16,21 @@
 
 namespace mezite::ssh::endpoint_testing {
 namespace {
+
+// Looks until it is so; false after ten seconds.
+bool becomes_true(const std::function<bool()>& condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    ::poll(nullptr, 0, 5);
+  }
+  return true;
+}
+
+bool has_children(pid_t pid) {
+  const auto listed = read_file(fmt::format("/proc/{0}/task/{0}/children", pid));
+  return listed && !listed->empty();
+}
 
 struct EndpointWithSshd : ::testing::Test {
   void SetUp() override {
@@ -53,11 +69,7 @@ struct EndpointWithSshd : ::testing::Test {
       ::execl("/usr/sbin/sshd", "/usr/sbin/sshd", "-D", "-e", "-f", config.c_str(), nullptr);
       ::_exit(127);
     }
-    for (int i = 0; i < 500; ++i) {
-      if (connect_loopback(port)) return;
-      ::usleep(10'000);
-    }
-    FAIL() << "sshd does not listen";
+    ASSERT_TRUE(becomes_true([&] { return static_cast<bool>(connect_loopback(port)); })) << "sshd does not listen";
   }
   ClientConfig client_config() {
     ClientConfig config;
@@ -336,7 +348,8 @@ TEST_F(EndpointWithSshd, DISABLED_Throughput) {
         }
         client.reset();
         fd.reset();
-        ::usleep(50'000);
+        // Only what sshd has reaped counts.
+        ASSERT_TRUE(becomes_true([&] { return !has_children(child); })) << "sshd still serves";
         ::kill(std::exchange(child, -1), SIGTERM);
         ::waitpid(-1, nullptr, 0);
       });
