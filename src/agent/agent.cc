@@ -62,7 +62,9 @@ class Agent {
         spool_(std::move(spool)),
         events_(std::move(events)),
         api_(config_.auth_addr, *identity_),
-        event_sender_(*events_, [this](const std::vector<std::string>& lines) { return api_.emit_events(lines); }),
+        event_sender_(
+            *events_, [this](const std::vector<std::string>& lines) { return api_.emit_events(lines); },
+            [this] { return node_event(audit::EventKind::kAuditEventRefused, *node_.current(), clock_); }),
         recording_sender_(spool_, api_, *events_, node_, clock_),
         recorder_(std::make_unique<recording::Recorder>(spool_, clock_)),
         workers_(kWorkers),

@@ -96,6 +96,7 @@ enum class EventKind : std::uint8_t {
   kHubStopped,
   kHubReloaded,
   kAuditRolledBack,
+  kAuditEventRefused,
 };
 
 struct EventInfo {
@@ -253,6 +254,8 @@ inline constexpr std::array kCatalogue = std::to_array<EventInfo>({
     {EventKind::kHubReloaded, "hub.reloaded", "T9002I", "Hub reloaded", "The hub read its configuration again."},
     {EventKind::kAuditRolledBack, "audit.rolled_back", "T9010W", "Audit log rolled back",
      "At its start the hub found fewer events than it had written: an older copy of the database was put in place."},
+    {EventKind::kAuditEventRefused, "audit.event.refused", "T9011W", "Audit event refused",
+     "An event that an agent brought, or kept, is none that can be stored; details hold it, and its SHA-256."},
 });
 
 static_assert(

@@ -25,7 +25,7 @@ constexpr std::size_t kMaxListItems = 256;
 constexpr std::array<std::string_view, 3> kChainKeys{"hmac", "hmac_key_id", "prev_hmac"};
 
 // The parser takes any depth; what walks over the tree afterwards is recursive.
-bool is_too_deep(std::string_view json) {
+bool is_too_deep(std::string_view json, std::size_t max_depth) {
   std::size_t depth = 0;
   bool in_text = false;
   for (std::size_t i = 0; i < json.size(); ++i) {
@@ -36,7 +36,7 @@ bool is_too_deep(std::string_view json) {
     } else if (c == '"') {
       in_text = true;
     } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return true;
+      if (++depth > max_depth) return true;
     } else if ((c == '}' || c == ']') && depth > 0) {
       --depth;
     }
@@ -44,8 +44,8 @@ bool is_too_deep(std::string_view json) {
   return false;
 }
 
-std::optional<Json> parse_bounded(std::string_view text) {
-  if (text.size() > kMaxEventJsonBytes || is_too_deep(text)) return std::nullopt;
+std::optional<Json> parse_bounded(std::string_view text, std::size_t max_depth = kMaxDepth) {
+  if (text.size() > kMaxEventJsonBytes || is_too_deep(text, max_depth)) return std::nullopt;
   Json parsed = Json::parse(text, nullptr, false);
   if (parsed.is_discarded()) return std::nullopt;
   return parsed;
@@ -55,9 +55,10 @@ std::string dump(const Json& value) { return value.dump(-1, ' ', false, Json::er
 
 std::string canonical_details(std::string_view details) {
   if (details == "{}" || details.empty()) return "{}";
-  auto parsed = parse_bounded(details);
+  auto parsed = parse_bounded(details, kMaxDepth - 1);  // they stand inside the event
   if (parsed && parsed->is_object()) return dump(*parsed);
-  return "{\"text\":" + json_quote(details.substr(0, kMaxTextBytes)) + "}";
+  bool whole = details.size() <= kMaxTextBytes;
+  return (whole ? "{\"text\":" : "{\"cut\":true,\"text\":") + json_quote(details.substr(0, kMaxTextBytes)) + "}";
 }
 
 // The members in the order of their names.
@@ -109,19 +110,40 @@ std::string write(const Event& event, std::string_view details) {
   return out + "]}";
 }
 
-std::array<std::string*, 13> texts_of(Event& event) {
-  return {&event.client_ip,  &event.cluster_name, &event.error_message,  &event.event_code,    &event.event_type,
-          &event.id,         &event.impersonator, &event.resource_name,  &event.resource_type, &event.server_id,
-          &event.session_id, &event.user_name,    &event.server_hostname};
+// The texts of an event, and how long each may be: what is written is cut to it, what is longer is not taken.
+struct TextField {
+  const char* key;
+  std::string* text;
+  std::size_t max_bytes;
+};
+
+std::array<TextField, 13> texts_of(Event& event) {
+  return {{{"client_ip", &event.client_ip, 128},
+           {"cluster_name", &event.cluster_name, 256},
+           {"error_message", &event.error_message, kMaxTextBytes},
+           {"event_code", &event.event_code, 16},
+           {"event_type", &event.event_type, 64},
+           {"id", &event.id, 36},
+           {"impersonator", &event.impersonator, 256},
+           {"resource_name", &event.resource_name, kMaxTextBytes},
+           {"resource_type", &event.resource_type, 64},
+           {"server_hostname", &event.server_hostname, 256},
+           {"server_id", &event.server_id, 128},
+           {"session_id", &event.session_id, 128},
+           {"user_name", &event.user_name, 1024}}};
+}
+
+void cut_text(std::string& text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return;
+  while (max_bytes > 0 && (static_cast<unsigned char>(text[max_bytes]) & 0xc0) == 0x80) --max_bytes;
+  text.resize(max_bytes);
 }
 
 void cut(Event& event) {
-  for (std::string* text : texts_of(event)) {
-    if (text->size() > kCutTextBytes) text->resize(kCutTextBytes);
-  }
+  for (const TextField& field : texts_of(event)) cut_text(*field.text, kCutTextBytes);
   event.resource_labels.clear();
   if (event.user_roles.size() > 16) event.user_roles.resize(16);
-  for (std::string& role : event.user_roles) role.resize(std::min<std::size_t>(role.size(), 64));
+  for (std::string& role : event.user_roles) cut_text(role, 64);
   event.details = "{\"cut\":true}";
 }
 
@@ -140,14 +162,18 @@ void repair(std::string& text) {
 }
 
 void repair(Event& event) {
-  for (std::string* text : texts_of(event)) repair(*text);
+  for (const TextField& field : texts_of(event)) {
+    repair(*field.text);
+    cut_text(*field.text, field.max_bytes);
+  }
+  if (event.user_roles.size() > kMaxListItems) event.user_roles.resize(kMaxListItems);
   for (std::string& role : event.user_roles) repair(role);
   decltype(event.resource_labels) labels;
   for (auto& [name, value] : event.resource_labels) {
     std::string key = name;
     repair(key);
     repair(value);
-    labels[std::move(key)] = std::move(value);
+    if (labels.size() < kMaxListItems) labels[std::move(key)] = std::move(value);
   }
   event.resource_labels = std::move(labels);
 }
@@ -167,7 +193,7 @@ class ObjectReader {
  public:
   explicit ObjectReader(const Json& object) : object_(object) {}
 
-  void text(const char* name, std::string& out, std::size_t max_bytes = kMaxTextBytes) {
+  void text(const char* name, std::string& out, std::size_t max_bytes) {
     const Json* value = take(name);
     if (value == nullptr) return;
     if (!value->is_string() || value->get_ref<const std::string&>().size() > max_bytes) {
@@ -275,23 +301,11 @@ Result<Event> event_from_json(std::string_view json) {
   Event event;
   std::string timestamp;
   ObjectReader reader(*parsed);
-  reader.text("client_ip", event.client_ip, 128);
-  reader.text("cluster_name", event.cluster_name, 256);
+  for (const TextField& field : texts_of(event)) reader.text(field.key, *field.text, field.max_bytes);
   reader.object("details", event.details);
-  reader.text("error_message", event.error_message);
-  reader.text("event_code", event.event_code, 16);
-  reader.text("event_type", event.event_type, 64);
-  reader.text("id", event.id, 36);
-  reader.text("impersonator", event.impersonator, 256);
   reader.texts_by_name("resource_labels", event.resource_labels);
-  reader.text("resource_name", event.resource_name, 1024);
-  reader.text("resource_type", event.resource_type, 64);
-  reader.text("server_hostname", event.server_hostname, 256);
-  reader.text("server_id", event.server_id, 128);
-  reader.text("session_id", event.session_id, 128);
   reader.truth("success", event.success);
   reader.text("timestamp", timestamp, 64);
-  reader.text("user_name", event.user_name, 1024);
   reader.texts("user_roles", event.user_roles);
   if (!is_uuid(event.id)) reader.wrong("id", "not a UUID in lower case");
   const EventInfo* about = find_code(event.event_code);

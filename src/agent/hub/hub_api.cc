@@ -274,7 +274,7 @@ Result<AgentIdentity> HubApi::renew(const AgentIdentity& identity) {
                        read_certificates(response));
 }
 
-Status HubApi::emit_events(const std::vector<std::string>& events_json) {
+Result<std::vector<RefusedEvent>> HubApi::emit_events(const std::vector<std::string>& events_json) {
   auto use = connection();
   v1::EmitEventsRequest request;
   for (const std::string& event : events_json) request.add_events_json(event);
@@ -286,7 +286,11 @@ Status HubApi::emit_events(const std::vector<std::string>& events_json) {
       },
       response);
   if (!status.ok()) return std::unexpected(error_of(status, hub_, "sending audit events"));
-  return {};
+  std::vector<RefusedEvent> refused;
+  for (const v1::RefusedEvent& event : response.refused()) {
+    refused.push_back({.index = static_cast<std::size_t>(event.index()), .problem = printable(event.problem())});
+  }
+  return refused;
 }
 
 Result<recording::PutReceipt> HubApi::put(const recording::PutRequest& put) {

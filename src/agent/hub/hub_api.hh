@@ -8,6 +8,7 @@
 
 #include "agent/hub/hub_tls.hh"
 #include "agent/hub/identity.hh"
+#include "agent/hub/refused_event.hh"
 #include "agent/session/snapshot.hh"
 #include "net/address.hh"
 #include "recording/uploader.hh"
@@ -42,7 +43,8 @@ class HubApi final : public recording::UploadTarget {
   Result<Fetched> get_snapshot();
   // The certificates that take the place of the identity's own.
   Result<AgentIdentity> renew(const AgentIdentity& identity);
-  Status emit_events(const std::vector<std::string>& events_json);
+  // The events that the hub will never take, whenever they come; the others are stored.
+  Result<std::vector<RefusedEvent>> emit_events(const std::vector<std::string>& events_json);
   Result<recording::PutReceipt> put(const recording::PutRequest& request) override;
 
   // Ends calls that wait, and all that come.

@@ -19,7 +19,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".jsonl";
 constexpr std::size_t kMaxInMemory = 2048;
-constexpr std::size_t kReadBytes = 512 << 10;  // more than a line can have: kMaxEventJsonBytes
+static_assert(EventLog::kMaxBatchBytes > 2 * audit::kMaxEventJsonBytes);
+constexpr std::uint64_t kMaxAsideBytes = std::uint64_t{64} << 20;
 
 std::uint64_t number_of(const fs::path& path) {
   std::string name = path.filename().native();
@@ -50,6 +51,8 @@ Result<std::string> read_at(const fs::path& path, std::uint64_t offset, std::siz
 
 fs::path EventLog::path_of(std::uint64_t number) const { return folder_ / fmt::format("{:012}{}", number, kSuffix); }
 
+fs::path EventLog::kept_path_of(std::uint64_t number) const { return folder_ / fmt::format("{:012}.kept", number); }
+
 Result<std::unique_ptr<EventLog>> EventLog::open(const fs::path& folder, std::uint64_t limit_bytes) {
   std::unique_ptr<EventLog> log(new EventLog);
   log->folder_ = folder;
@@ -67,8 +70,16 @@ Status EventLog::recover() {
   }
   if (error) return fail(ErrorCode::kIo, "{}: {}", folder_.string(), error.message());
   std::sort(segments_.begin(), segments_.end(), [](const Segment& a, const Segment& b) { return a.number < b.number; });
+  std::deque<Segment> readable;
   for (Segment& segment : segments_) {
-    MEZ_TRY(Bytes content, read_file(path_of(segment.number), std::size_t{64} << 20));
+    next_number_ = segment.number + 1;
+    Result<Bytes> read = read_file(path_of(segment.number), std::size_t{64} << 20);
+    if (!read) {
+      log::error("audit events that wait for the hub can't be read; the file is kept", {{"error", read.error()}});
+      ::rename(path_of(segment.number).c_str(), kept_path_of(segment.number).c_str());
+      continue;
+    }
+    const Bytes& content = *read;
     // Whole lines only: the process may have died in the middle of one.
     std::size_t whole = as_text(content).rfind('\n');
     segment.size = whole == std::string_view::npos ? 0 : whole + 1;
@@ -77,8 +88,9 @@ Status EventLog::recover() {
         return fail_errno(errno, "cutting a torn event");
       }
     }
-    next_number_ = segment.number + 1;
+    readable.push_back(segment);
   }
+  segments_ = std::move(readable);
   drop_done_segments();
   more_ = !segments_.empty();
   return {};
@@ -157,23 +169,26 @@ Status EventLog::emit(std::vector<audit::Event> events) {
 
 Result<EventLog::Batch> EventLog::next(std::size_t max_events) {
   fs::path path;
-  std::uint64_t offset = 0;
+  std::uint64_t offset = 0, size = 0;
   Batch batch;
   {
     std::lock_guard lock(mutex_);
     drop_done_segments();
     if (segments_.empty() || sent_ >= segments_.front().size) {
       for (const std::string& line : memory_) {
-        if (batch.lines.size() < max_events) batch.lines.push_back(line);
+        if (batch.lines.size() >= max_events || batch.bytes + line.size() > kMaxBatchBytes) break;
+        batch.lines.push_back(line);
+        batch.bytes += line.size();
       }
       return batch;
     }
     batch.segment = segments_.front().number;
     path = path_of(batch.segment);
     offset = sent_;
+    size = segments_.front().size;
   }
   // Segments only grow, so what is read without the lock is whole up to its last line end.
-  MEZ_TRY(std::string text, read_at(path, offset, kReadBytes));
+  MEZ_TRY(std::string text, read_at(path, offset, kMaxBatchBytes));
   std::string_view rest = text;
   while (batch.lines.size() < max_events) {
     std::size_t end = rest.find('\n');
@@ -182,7 +197,13 @@ Result<EventLog::Batch> EventLog::next(std::size_t max_events) {
     rest.remove_prefix(end + 1);
     batch.bytes += end + 1;
   }
-  if (batch.lines.empty()) return fail(ErrorCode::kCorrupt, "{}: no whole event at byte {}", path.string(), offset);
+  if (!batch.lines.empty()) return batch;
+  // No event is as long as this. Up to where the next line begins it is one piece, for aside.jsonl.
+  MEZ_TRY(text, read_at(path, offset, size - offset));
+  if (text.empty()) return fail(ErrorCode::kCorrupt, "{} is shorter than it was", path.string());
+  std::size_t end = text.find('\n');
+  batch.bytes = end == std::string::npos ? size - offset : end + 1;
+  batch.lines.push_back(text.substr(0, end));
   return batch;
 }
 
@@ -197,15 +218,53 @@ void EventLog::acknowledge(const Batch& batch) {
   drop_done_segments();
 }
 
-Status EventLog::set_aside(const Batch& batch) {
-  std::string text;
-  for (const std::string& line : batch.lines) text += line + '\n';
-  UniqueFd fd(::open((folder_ / "aside.jsonl").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) return fail_errno(errno, "aside.jsonl");
-  MEZ_CHECK(write_all(fd.get(), as_bytes(text)));
-  if (::fdatasync(fd.get()) != 0) return fail_errno(errno, "aside.jsonl");
-  acknowledge(batch);
-  return {};
+Status EventLog::set_aside(const Batch& batch, const std::vector<std::string>& lines) {
+  auto write = [&]() -> Status {
+    std::string text;
+    for (const std::string& line : lines) text += line + '\n';
+    UniqueFd fd(::open((folder_ / "aside.jsonl").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+    if (!fd) return fail_errno(errno, "aside.jsonl");
+    struct stat about{};
+    if (::fstat(fd.get(), &about) != 0) return fail_errno(errno, "aside.jsonl");
+    if (static_cast<std::uint64_t>(about.st_size) + text.size() > kMaxAsideBytes) {
+      return fail(ErrorCode::kResourceExhausted, "aside.jsonl holds its limit of {} bytes", kMaxAsideBytes);
+    }
+    if (Status written = write_all(fd.get(), as_bytes(text)); !written) {
+      [[maybe_unused]] int ignored = ::ftruncate(fd.get(), about.st_size);
+      return wrap(written.error(), "aside.jsonl");
+    }
+    if (::fdatasync(fd.get()) != 0) return fail_errno(errno, "aside.jsonl");
+    return sync_directory(folder_);
+  };
+  Status written = write();
+  if (written) return {};
+  std::lock_guard lock(mutex_);
+  for (Segment& segment : segments_) segment.keep |= segment.number == batch.segment;
+  return written;
+}
+
+std::string EventLog::give_up_oldest() {
+  std::lock_guard lock(mutex_);
+  if (segments_.empty()) return {};
+  std::string kept = kept_path_of(segments_.front().number).string();
+  segments_.front().keep = true;
+  if (segments_.size() == 1) {
+    if (syncing_) return {};
+    fd_.reset();
+  }
+  pop_segment();
+  return kept;
+}
+
+void EventLog::pop_segment() {
+  const Segment& first = segments_.front();
+  if (first.keep) {
+    ::rename(path_of(first.number).c_str(), kept_path_of(first.number).c_str());
+  } else {
+    ::unlink(path_of(first.number).c_str());
+  }
+  segments_.pop_front();
+  sent_ = 0;
 }
 
 void EventLog::drop_done_segments() {
@@ -216,9 +275,7 @@ void EventLog::drop_done_segments() {
     if (sent_ < first.size || (writing && first.size < kSegmentBytes / 4)) return;
     if (writing && syncing_) return;
     if (writing) fd_.reset();
-    ::unlink(path_of(first.number).c_str());
-    segments_.pop_front();
-    sent_ = 0;
+    pop_segment();
   }
 }
 

@@ -1,7 +1,8 @@
 // Audit events on their way to the hub: durable before anybody goes on, kept until the hub has acknowledged them.
 //
 //   <folder>/<number>.jsonl   segments, oldest number first; one event a line
-//   <folder>/aside.jsonl      events that the hub refuses for good
+//   <folder>/aside.jsonl      events that can't be sent, or that the hub refuses for good
+//   <folder>/<number>.kept    a segment that could not be read, or held such an event while aside.jsonl took none
 //
 // A segment goes when all of it is acknowledged. One that was acknowledged in part is sent again after a restart; the
 // hub knows the ids of events and stores none twice.
@@ -41,11 +42,17 @@ class EventLog final : public EventSink {
     std::uint64_t segment = 0;  // 0: from memory
     std::uint64_t bytes = 0;
   };
-  // The oldest events that are not acknowledged, the same again until acknowledge(). Empty: none.
+  static constexpr std::size_t kMaxBatchBytes = 512 << 10;
+  // The oldest events that are not acknowledged, the same again until acknowledge(). Empty: none. What stands in a
+  // segment where an event should is given as it is: look before sending it.
   Result<Batch> next(std::size_t max_events = 200);
   void acknowledge(const Batch& batch);
-  // Puts the batch (of one event, as a rule) in aside.jsonl and goes on.
-  Status set_aside(const Batch& batch);
+  // Puts lines of the batch in aside.jsonl. When that fails the segment they came from is kept (renamed) in place of
+  // being deleted, so that they are not lost. The batch is still to be acknowledged.
+  Status set_aside(const Batch& batch, const std::vector<std::string>& lines);
+  // The oldest segment can't be read: it is renamed and those behind it are up. Gives its new path; "" when there is
+  // none.
+  std::string give_up_oldest();
 
   // Blocks until there may be something to send, or the time is over, or interrupt().
   void wait(std::chrono::milliseconds limit);
@@ -57,9 +64,12 @@ class EventLog final : public EventSink {
   struct Segment {
     std::uint64_t number = 0;
     std::uint64_t size = 0;
+    bool keep = false;
   };
   EventLog() = default;
   std::filesystem::path path_of(std::uint64_t number) const;
+  std::filesystem::path kept_path_of(std::uint64_t number) const;
+  void pop_segment();
   Status recover();
   Status write_lines(std::string_view lines, std::unique_lock<std::mutex>& lock);
   Status open_segment();

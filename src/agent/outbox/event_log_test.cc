@@ -124,27 +124,118 @@ TEST(EventLog, WhatTheDiskDoesNotTakeIsSentFromMemory) {
   EXPECT_TRUE((*log)->next()->lines.empty());
 }
 
+audit::Event report() { return audit::make_event(audit::EventKind::kAuditEventRefused); }
+
+// A hub in memory, which refuses what has "poison" in it.
+struct Hub {
+  enum class Way { kNamesTheEvent, kRefusesTheCall };
+  Way way = Way::kNamesTheEvent;
+  std::mutex mutex;
+  std::vector<std::string> arrived, reports;
+  std::atomic<int> calls{0};
+
+  Result<std::vector<RefusedEvent>> operator()(const std::vector<std::string>& lines) {
+    if (++calls == 1) return fail(ErrorCode::kUnavailable, "no hub");
+    std::vector<RefusedEvent> refused;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      if (lines[i].find(R"("user_name":"poison)") != std::string::npos)
+        refused.push_back({.index = i, .problem = "not an event"});
+    }
+    if (way == Way::kRefusesTheCall && !refused.empty()) return fail(ErrorCode::kInvalidArgument, "not an event");
+    std::lock_guard lock(mutex);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      if (std::ranges::find(refused, i, &RefusedEvent::index) != refused.end()) continue;
+      auto event = audit::event_from_json(lines[i]);
+      if (!event) return fail(ErrorCode::kUnavailable, "what a hub never gets");
+      (event->event_type == "audit.event.refused" ? reports : arrived)
+          .push_back(event->event_type == "audit.event.refused" ? event->details : event->user_name);
+    }
+    return refused;
+  }
+};
+
+void await_empty(const EventLog& log) {
+  SteadyTime limit = system_clock().steady() + std::chrono::seconds(20);
+  while (log.size_bytes() > 0 && system_clock().steady() < limit) std::this_thread::yield();
+}
+
 TEST(EventSender, TriesAgainAndSetsAsideWhatIsRefused) {
+  for (Hub::Way way : {Hub::Way::kNamesTheEvent, Hub::Way::kRefusesTheCall}) {
+    ScratchFolder folder;
+    auto log = EventLog::open(folder / "events");
+    Hub hub{.way = way};
+    EventSender sender(**log, std::ref(hub), report);
+    ASSERT_TRUE((*log)->emit({event("a"), event("poison"), event("b")}));
+    await_empty(**log);
+    sender.stop();
+    EXPECT_THAT(hub.arrived, testing::ElementsAre("a", "b"));
+    EXPECT_NE(slurp(folder / "events/aside.jsonl").find("poison"), std::string::npos);
+    // A hub that names the event has told of it itself.
+    EXPECT_EQ(hub.reports.size(), way == Hub::Way::kRefusesTheCall ? 1u : 0u);
+  }
+}
+
+// A line that was damaged on the disk, one that is no UTF-8 (which gRPC can't carry), and one that is over every limit.
+TEST(EventSender, DamageInASegmentHoldsUpNothing) {
+  ScratchFolder folder;
+  {
+    auto log = EventLog::open(folder / "events");
+    ASSERT_TRUE((*log)->emit({event("a")}));
+  }
+  {
+    UniqueFd fd(::open((folder / "events/000000000001.jsonl").c_str(), O_WRONLY | O_APPEND));
+    std::string junk = "\xff\xfe\n" + std::string(3 * EventLog::kMaxBatchBytes, 'x') + "\n" +
+                       audit::to_canonical_json(event("b")) + "\n";
+    ASSERT_TRUE(write_all(fd.get(), as_bytes(junk)));
+  }
+  auto log = EventLog::open(folder / "events");
+  ASSERT_TRUE(log) << log.error().message;
+  Hub hub;
+  EventSender sender(**log, std::ref(hub), report);
+  await_empty(**log);
+  sender.stop();
+  EXPECT_THAT(hub.arrived, testing::ElementsAre("a", "b"));
+  ASSERT_EQ(hub.reports.size(), 2u);
+  EXPECT_NE(hub.reports[1].find(fmt::format("\"bytes\":{}", 3 * EventLog::kMaxBatchBytes)), std::string::npos);
+  EXPECT_EQ(slurp(folder / "events/aside.jsonl").size(), 3 + 3 * EventLog::kMaxBatchBytes + 1);
+}
+
+TEST(EventSender, ASegmentThatCannotBeReadIsKeptAndPassedOver) {
   ScratchFolder folder;
   auto log = EventLog::open(folder / "events");
-  std::mutex mutex;
-  std::vector<std::string> arrived;
-  std::atomic<int> calls{0};
-  EventSender sender(**log, [&](const std::vector<std::string>& lines) -> Status {
-    if (++calls == 1) return fail(ErrorCode::kUnavailable, "no hub");
-    for (const std::string& line : lines) {
-      if (line.find("poison") != std::string::npos) return fail(ErrorCode::kInvalidArgument, "not an event");
-    }
-    std::lock_guard lock(mutex);
-    for (const std::string& line : lines) arrived.push_back(audit::event_from_json(line)->user_name);
-    return {};
-  });
-  ASSERT_TRUE((*log)->emit({event("a"), event("poison"), event("b")}));
+  ASSERT_TRUE((*log)->emit({event("lost")}));
+  std::filesystem::path segment = folder / "events/000000000001.jsonl";
+  std::filesystem::remove(segment);
+  std::filesystem::create_directory(segment);  // reading it fails, whoever asks
+  Hub hub;
+  EventSender sender(**log, std::ref(hub), report);
   SteadyTime limit = system_clock().steady() + std::chrono::seconds(20);
-  while ((*log)->size_bytes() > 0 && system_clock().steady() < limit) std::this_thread::yield();
+  while (!std::filesystem::exists(folder / "events/000000000001.kept") && system_clock().steady() < limit) {
+    std::this_thread::yield();
+  }
+  ASSERT_TRUE((*log)->emit({event("a")}));
+  await_empty(**log);
   sender.stop();
-  EXPECT_THAT(arrived, testing::ElementsAre("a", "b"));
-  EXPECT_NE(slurp(folder / "events/aside.jsonl").find("poison"), std::string::npos);
+  EXPECT_THAT(hub.arrived, testing::ElementsAre("a"));
+  EXPECT_EQ(hub.reports.size(), 1u);
+}
+
+// aside.jsonl can't be written: the segment stays, under another name.
+TEST(EventSender, WhatCannotBeSetAsideStaysInItsSegment) {
+  ScratchFolder folder;
+  auto log = EventLog::open(folder / "events");
+  std::filesystem::create_directory(folder / "events/aside.jsonl");
+  ASSERT_TRUE((*log)->emit({event("a"), event("poison"), event("b")}));
+  ASSERT_TRUE((*log)->emit({event("c")}));
+  Hub hub;
+  EventSender sender(**log, std::ref(hub), report);
+  await_empty(**log);
+  sender.stop();
+  EXPECT_EQ(hub.arrived.size(), 3u);
+  log->reset();
+  auto again = EventLog::open(folder / "events");
+  std::string kept = slurp(folder / "events/000000000001.kept") + slurp(folder / "events/000000000001.jsonl");
+  EXPECT_NE(kept.find("poison"), std::string::npos);
 }
 
 }  // namespace

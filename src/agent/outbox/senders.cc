@@ -4,12 +4,19 @@
 
 #include "agent/hub/control.hh"
 #include "base/log.hh"
+#include "base/text.hh"
+#include "crypto/hash.hh"
 
 namespace mezite::agent {
 namespace {
 
 constexpr std::chrono::minutes kFailureEventInterval{10};
 constexpr std::size_t kMaxTold = 1024;
+constexpr std::size_t kMaxExcerptBytes = 4096;
+constexpr unsigned kMaxUnreadable = 3;
+
+// What gRPC can carry as text and the hub takes at all.
+bool can_be_sent(const std::string& line) { return line.size() <= audit::kMaxEventJsonBytes && is_valid_utf8(line); }
 
 std::uint64_t random_number() {
   thread_local std::mt19937_64 random{std::random_device{}()};
@@ -18,7 +25,8 @@ std::uint64_t random_number() {
 
 }  // namespace
 
-EventSender::EventSender(EventLog& log, Send send) : log_(log), send_(std::move(send)), thread_([this] { run(); }) {}
+EventSender::EventSender(EventLog& log, Send send, Report report)
+    : log_(log), send_(std::move(send)), report_(std::move(report)), thread_([this] { run(); }) {}
 
 EventSender::~EventSender() { stop(); }
 
@@ -39,29 +47,81 @@ bool EventSender::send_one() {
   Result<EventLog::Batch> batch = log_.next(batch_size_);
   if (!batch) {
     log::error("reading audit events", {{"error", batch.error()}});
-    ++failures_;
-    return false;
-  }
-  if (batch->lines.empty()) return false;
-  Status sent = send_(batch->lines);
-  if (sent) {
-    failures_ = 0;
-    batch_size_ = 200;
-    log_.acknowledge(*batch);
+    if (++unreadable_ < kMaxUnreadable) return true;
+    unreadable_ = 0;
+    give_up_unreadable(batch.error());
     return true;
   }
-  if (sent.error().code == ErrorCode::kInvalidArgument) {
-    // One of them can't be taken; alone it holds up no other.
-    if (batch->lines.size() > 1) {
-      batch_size_ = 1;
-      return true;
-    }
-    log::error("the hub refuses an audit event; it is kept in aside.jsonl", {{"error", sent.error()}});
-    if (log_.set_aside(*batch)) return true;
-  }
+  unreadable_ = 0;
+  if (batch->lines.empty()) return false;
+  if (deliver(*batch)) return true;
   ++failures_;
-  log::warn("sending audit events", {{"error", sent.error()}});
   return false;
+}
+
+bool EventSender::deliver(const EventLog::Batch& batch) {
+  std::vector<std::string> lines, aside;
+  for (const std::string& line : batch.lines) (can_be_sent(line) ? lines : aside).push_back(line);
+  std::vector<std::string> unsendable = aside;
+  if (!lines.empty()) {
+    Result<std::vector<RefusedEvent>> refused = send_(lines);
+    if (!refused) {
+      if (refused.error().code != ErrorCode::kInvalidArgument) {
+        log::warn("sending audit events", {{"error", refused.error()}});
+        return false;
+      }
+      // A hub that does not say which one. Alone it holds up no other.
+      if (batch.lines.size() > 1) {
+        batch_size_ = 1;
+        return true;
+      }
+      log::error("the hub refuses an audit event; it is kept in aside.jsonl", {{"error", refused.error()}});
+      unsendable = aside = lines;
+    } else {
+      for (const RefusedEvent& event : *refused) {
+        if (event.index >= lines.size()) continue;
+        log::error("the hub refuses an audit event; it is kept in aside.jsonl", {{"problem", event.problem}});
+        aside.push_back(lines[event.index]);
+      }
+    }
+  }
+  if (!aside.empty()) {
+    if (Status kept = log_.set_aside(batch, aside); !kept) {
+      log::error("setting audit events aside", {{"error", kept.error()}});
+    }
+    for (const std::string& line : unsendable) {
+      // A report of a report of a report tells nothing new.
+      if (line.find(R"("event_type":"audit.event.refused")") != std::string::npos) continue;
+      tell("the event can't be sent: it is kept at the node", line);
+    }
+  }
+  failures_ = 0;
+  batch_size_ = kBatchEvents;
+  log_.acknowledge(batch);
+  return true;
+}
+
+// Of what the hub has not seen.
+void EventSender::tell(std::string_view problem, std::string_view text) {
+  audit::Event event = report_();
+  event.resource_type = "audit_event";
+  event.error_message = std::string(problem);
+  event.details = audit::Details()
+                      .add("event", text.substr(0, kMaxExcerptBytes))
+                      .add("bytes", static_cast<std::int64_t>(text.size()))
+                      .add("sha256", to_hex(crypto::sha256(as_bytes(text))))
+                      .text();
+  log::error("an audit event can't be sent", {{"problem", problem}, {"bytes", static_cast<std::int64_t>(text.size())}});
+  if (Status told = log_.emit({std::move(event)}); !told) {
+    log::error("an audit event could not be stored", {{"error", told.error()}});
+  }
+}
+
+void EventSender::give_up_unreadable(const Error& error) {
+  std::string kept = log_.give_up_oldest();
+  if (kept.empty()) return;
+  log::error("audit events that wait for the hub can't be read; the file is kept", {{"file", kept}});
+  tell(fmt::format("audit events at the node can't be read, {} is kept: {}", kept, error.message), "");
 }
 
 void EventSender::run() {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "agent/hub/refused_event.hh"
 #include "agent/outbox/event_log.hh"
 #include "base/clock.hh"
 #include "recording/uploader.hh"
@@ -18,9 +19,12 @@ namespace mezite::agent {
 
 class EventSender {
  public:
-  // send: blocks; kInvalidArgument for a batch that the hub will never take. Both outlive the sender.
-  using Send = std::function<Status(const std::vector<std::string>& events_json)>;
-  EventSender(EventLog& log, Send send);
+  // send: blocks; gives the events that the hub will never take, or kInvalidArgument for a call that it will never
+  // take. What can't be delivered goes aside and is reported: by the hub where it saw it, else by an event
+  // audit.event.refused that `report` makes. All outlive the sender.
+  using Send = std::function<Result<std::vector<RefusedEvent>>(const std::vector<std::string>& events_json)>;
+  using Report = std::function<audit::Event()>;
+  EventSender(EventLog& log, Send send, Report report);
   ~EventSender();  // stop()
 
   // Any thread: the hub may be there again.
@@ -29,16 +33,23 @@ class EventSender {
   void stop(std::chrono::milliseconds limit = std::chrono::seconds(2));
 
  private:
+  static constexpr std::size_t kBatchEvents = 200;
   void run();
   bool send_one();
+  bool deliver(const EventLog::Batch& batch);
+  void set_aside(const EventLog::Batch& batch, std::vector<std::string> lines);
+  void tell(std::string_view problem, std::string_view text);
+  void give_up_unreadable(const Error& error);
 
   EventLog& log_;
   const Send send_;
+  const Report report_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> kicked_{false};
   SteadyTime stop_limit_{};
-  std::size_t batch_size_ = 200;
+  std::size_t batch_size_ = kBatchEvents;
   unsigned failures_ = 0;
+  unsigned unreadable_ = 0;
   std::thread thread_;
 };
 

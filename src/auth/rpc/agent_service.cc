@@ -2,6 +2,7 @@
 #include "auth/rpc/services_of_grpc.hh"
 #include "auth/use/node.hh"
 #include "auth/use/session_data.hh"
+#include "base/text.hh"
 #include "mezite/v1/agent.grpc.pb.h"
 
 namespace mezite::auth::rpc {
@@ -60,8 +61,13 @@ Status snapshot(Services& services, const Call&, const v1::GetSnapshotRequest&, 
 Status emit(Services& services, const Call& call, const v1::EmitEventsRequest& request,
             v1::EmitEventsResponse& response) {
   std::vector<std::string_view> events(request.events_json().begin(), request.events_json().end());
-  MEZ_TRY(std::size_t stored, emit_agent_events(services, call.caller, events));
-  response.set_stored(static_cast<std::int32_t>(stored));
+  MEZ_TRY(EmittedEvents emitted, emit_agent_events(services, call.caller, events));
+  response.set_stored(static_cast<std::int32_t>(emitted.stored));
+  for (const RefusedEvent& refused : emitted.refused) {
+    v1::RefusedEvent* out = response.add_refused();
+    out->set_index(static_cast<std::int32_t>(refused.index));
+    out->set_problem(printable(refused.problem));
+  }
   return {};
 }
 

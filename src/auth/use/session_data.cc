@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "auth/record.hh"
+#include "base/log.hh"
 #include "base/text.hh"
 #include "crypto/hash.hh"
 
@@ -32,18 +33,40 @@ bool is_agent_event(std::string_view type) {
       "sftp.symlink",
       "sftp.link",
       "sftp.undecoded",
+      "audit.event.refused",
   };
   return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
 }
 
-// The same event for the same recording, however often its last chunk is repeated.
-std::string id_of_upload(std::string_view session_id) {
-  crypto::Sha256Digest digest = crypto::sha256(as_bytes(fmt::format("session.recording.uploaded:{}", session_id)));
+// A UUID made of a text: the same event however often it is repeated.
+std::string id_made_of(std::string_view text) {
+  crypto::Sha256Digest digest = crypto::sha256(as_bytes(text));
   std::string hex = to_hex(BytesView(digest).first(16));
   hex[12] = '8';  // RFC 9562, version 8: made by a rule of ours
   hex[16] = "89ab"[digest[8] & 3];
   return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4),
                      hex.substr(20));
+}
+
+std::string id_of_upload(std::string_view session_id) {
+  return id_made_of(fmt::format("session.recording.uploaded:{}", session_id));
+}
+
+// What tells of a refused event. It holds the event itself: an agent that is told of the refusal keeps a copy, an older
+// one takes it as stored.
+audit::Event refusal(const Services& services, const Caller& agent, audit::EventKind kind, std::string_view json,
+                     std::string_view problem) {
+  constexpr std::size_t kMaxKeptBytes = 16 << 10;
+  audit::Event event = event_by(services, agent, kind);
+  event.id = id_made_of(fmt::format("{}:{}:{}", event.event_type, agent.name, json));
+  event.resource_type = "audit_event";
+  event.error_message = std::string(problem);
+  event.details = audit::Details()
+                      .add("event", json.substr(0, kMaxKeptBytes))
+                      .add("bytes", static_cast<std::int64_t>(json.size()))
+                      .add("sha256", to_hex(crypto::sha256(as_bytes(json))))
+                      .text();
+  return event;
 }
 
 std::unexpected<Error> no_recording(std::string_view session_id) {
@@ -53,32 +76,47 @@ std::unexpected<Error> no_recording(std::string_view session_id) {
 
 }  // namespace
 
-Result<std::size_t> emit_agent_events(Services& services, const Caller& agent,
-                                      std::span<const std::string_view> events) {
+Result<EmittedEvents> emit_agent_events(Services& services, const Caller& agent,
+                                        std::span<const std::string_view> events) {
   if (events.size() > kMaxEventsPerCall) {
     return fail(ErrorCode::kInvalidArgument, "{} events in one call; send at most {}", events.size(),
                 kMaxEventsPerCall);
   }
-  std::vector<audit::Event> parsed;
-  for (std::string_view json : events) {
-    MEZ_TRY(audit::Event event, audit::event_from_json(json));
-    if (!is_agent_event(event.event_type)) {
-      audit::Event refused = event_by(services, agent, audit::EventKind::kAuthzDenied);
-      refused.resource_type = "audit_event";
-      refused.resource_name = event.event_type;
-      refused.error_message = "an agent may not emit this type of event";
-      MEZ_CHECK(record(services, refused));
-      return fail(ErrorCode::kPermissionDenied, "an agent may not emit events of type {}", printable(event.event_type));
+  EmittedEvents emitted;
+  std::vector<audit::Event> stored, refusals;
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    Result<audit::Event> event = audit::event_from_json(events[i]);
+    if (!event) {
+      refusals.push_back(
+          refusal(services, agent, audit::EventKind::kAuditEventRefused, events[i], event.error().message));
+      emitted.refused.push_back({i, event.error().message});
+      continue;
     }
-    event.server_id = agent.name;
-    event.server_hostname = agent.node_name;
-    event.cluster_name = services.cluster_name();
-    event.impersonator.clear();
-    if (event.event_type == "session.recording.uploaded") continue;  // the hub says so itself, when it is true
-    parsed.push_back(std::move(event));
+    if (!is_agent_event(event->event_type)) {
+      refusals.push_back(refusal(services, agent, audit::EventKind::kAuthzDenied, events[i],
+                                 "an agent may not emit this type of event"));
+      refusals.back().resource_name = event->event_type;
+      emitted.refused.push_back(
+          {i, fmt::format("an agent may not emit events of type {}", printable(event->event_type))});
+      continue;
+    }
+    event->server_id = agent.name;
+    event->server_hostname = agent.node_name;
+    event->cluster_name = services.cluster_name();
+    event->impersonator.clear();
+    if (event->event_type == "session.recording.uploaded") continue;  // the hub says so itself, when it is true
+    stored.push_back(std::move(*event));
   }
-  if (parsed.empty()) return std::size_t{0};
-  return services.audit->append(parsed);
+  if (!stored.empty()) {
+    MEZ_TRY(emitted.stored, services.audit->append(stored));
+  }
+  if (!refusals.empty()) {
+    MEZ_CHECK(services.audit->append(refusals));
+    log::warn("an agent's audit events were refused", {{"node", agent.node_name},
+                                                       {"events", static_cast<std::int64_t>(refusals.size())},
+                                                       {"problem", emitted.refused.front().problem}});
+  }
+  return emitted;
 }
 
 Result<recording::PutReceipt> put_recording_chunk(Services& services, const Caller& agent,

@@ -234,7 +234,7 @@ TEST_F(UseTest, AgentSpeaksForItselfOnly) {
   const std::string_view one[] = {forged};
   auto stored = emit_agent_events(*services_, web, one);
   ASSERT_TRUE(stored) << stored.error().message;
-  EXPECT_EQ(*stored, 1U);
+  EXPECT_EQ(stored->stored, 1U);
   ASSERT_THAT(events("session.start"), SizeIs(1));
   std::string kept = events("session.start")[0];
   EXPECT_THAT(kept, HasSubstr(web.name));
@@ -242,7 +242,7 @@ TEST_F(UseTest, AgentSpeaksForItselfOnly) {
   EXPECT_THAT(kept, Not(HasSubstr(db.name)));
   EXPECT_THAT(kept, Not(HasSubstr("forged")));
   // The same event again is acknowledged and not stored twice.
-  EXPECT_EQ(*emit_agent_events(*services_, web, one), 0U);
+  EXPECT_EQ(emit_agent_events(*services_, web, one)->stored, 0U);
 }
 
 TEST_F(UseTest, AgentMayNotTellTheHubsEvents) {
@@ -252,16 +252,38 @@ TEST_F(UseTest, AgentMayNotTellTheHubsEvents) {
        {audit::EventKind::kUserLogin, audit::EventKind::kRoleCreated, audit::EventKind::kHubStarted,
         audit::EventKind::kTokenUsed, audit::EventKind::kAuthzDenied}) {
     std::string bad = event_json(kind, web.name);
-    const std::string_view both[] = {good, bad};
-    auto stored = emit_agent_events(*services_, web, both);
-    ASSERT_FALSE(stored);
-    EXPECT_EQ(stored.error().code, ErrorCode::kPermissionDenied);
+    const std::string_view both[] = {bad, good};
+    auto emitted = emit_agent_events(*services_, web, both);
+    ASSERT_TRUE(emitted) << emitted.error().message;
+    ASSERT_THAT(emitted->refused, SizeIs(1));
+    EXPECT_EQ(emitted->refused[0].index, 0U);
+    EXPECT_THAT(emitted->refused[0].problem, HasSubstr("may not emit"));
   }
-  EXPECT_THAT(events("session.start"), SizeIs(0)) << "all or nothing";
-  const std::string_view junk[] = {"{"};
-  EXPECT_EQ(emit_agent_events(*services_, web, junk).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(events("session.start"), SizeIs(1)) << "what is good of a call is stored, once";
+  EXPECT_THAT(events("authz.denied"), SizeIs(5));
+  EXPECT_THAT(events("user.login"), SizeIs(0));
   std::vector<std::string_view> many(kMaxEventsPerCall + 1, good);
   EXPECT_EQ(emit_agent_events(*services_, web, many).error().code, ErrorCode::kInvalidArgument);
+}
+
+// An event that the hub can never take must not hold up those behind it for ever.
+TEST_F(UseTest, APoisonedEventIsReportedAndHoldsUpNoOther) {
+  Caller web = agent("web-01");
+  std::string good = event_json(audit::EventKind::kSessionStart, web.name);
+  std::string large = event_json(audit::EventKind::kSessionEnd, web.name);
+  large.insert(large.find("\"user_name\":\"") + 13, std::string(audit::kMaxEventJsonBytes, 'x'));
+  const std::string_view call[] = {"{", large, good};
+  for (int i = 0; i < 2; ++i) {
+    auto emitted = emit_agent_events(*services_, web, call);
+    ASSERT_TRUE(emitted) << emitted.error().message;
+    ASSERT_THAT(emitted->refused, SizeIs(2));
+    EXPECT_EQ(emitted->refused[0].index, 0U);
+    EXPECT_EQ(emitted->refused[1].index, 1U);
+    EXPECT_EQ(emitted->stored, i == 0 ? 1U : 0U);
+  }
+  ASSERT_THAT(events("audit.event.refused"), SizeIs(2)) << "told once, however often it is sent";
+  EXPECT_THAT(events("audit.event.refused")[1], HasSubstr(R"("event":"{")"));
+  EXPECT_THAT(events("session.start"), SizeIs(1));
 }
 
 TEST_F(UseTest, ARecordingBelongsToTheNodeThatBeganIt) {
