@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/text.hh"
+#include "crypto/ecdsa_der.hh"
 #include "crypto/ossl.hh"
 #include "crypto/random.hh"
 #include "crypto/signer.hh"
@@ -107,19 +108,6 @@ SignatureScheme scheme_of(KeyAlgorithm algorithm) {
   return {NID_sha256WithRSAEncryption, V_ASN1_NULL, SignatureHash::kSha256, false};
 }
 
-// Raw r ‖ s as the DER that certificates hold.
-Result<Bytes> ecdsa_der(BytesView raw) {
-  const ossl::EcdsaSig signature(ECDSA_SIG_new());
-  ossl::Bignum r = ossl::bn_from(raw.first(raw.size() / 2));
-  ossl::Bignum s = ossl::bn_from(raw.subspan(raw.size() / 2));
-  if (!signature || ECDSA_SIG_set0(signature.get(), r.get(), s.get()) != 1) {
-    return std::unexpected(openssl_failed("encoding a signature").error());
-  }
-  (void)r.release();
-  (void)s.release();
-  return der_of(i2d_ECDSA_SIG, signature.get(), "encoding a signature");
-}
-
 // OpenSSL signs only with keys that it has; a key elsewhere is given the encoded part to be signed.
 Result<X509Certificate> sign(X509* certificate, const Signer& key) {
   const SignatureScheme scheme = scheme_of(key.public_key().algorithm());
@@ -131,7 +119,7 @@ Result<X509Certificate> sign(X509* certificate, const Signer& key) {
   MEZ_TRY(const Bytes algorithm, der_of(i2d_X509_ALGOR, inner, "encoding a certificate"));
   MEZ_TRY(Bytes signature, key.sign(scheme.hash, tbs));
   if (scheme.is_ecdsa) {
-    MEZ_TRY(signature, ecdsa_der(signature));
+    MEZ_TRY(signature, ecdsa_to_der(signature));
   }
   Bytes bits{0};  // unused bits
   bits.insert(bits.end(), signature.begin(), signature.end());

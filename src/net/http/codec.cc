@@ -163,6 +163,10 @@ Result<std::size_t> ResponseParser::feed(BytesView bytes) {
   }
 }
 Status ResponseParser::feed_end() {
+  // Beast takes an end before the first byte for an empty answer with status 200.
+  if (!body_->parser.is_header_done()) {
+    return fail(ErrorCode::kUnavailable, "the connection was closed without an answer");
+  }
   beast::error_code error;
   body_->parser.put_eof(error);
   if (error || !body_->parser.is_done()) return fail(ErrorCode::kProtocol, "the answer was cut off");

@@ -29,7 +29,8 @@ Result<std::shared_ptr<crypto::TlsContext>> make_context(const TrustPolicy& trus
   return crypto::TlsContext::client(std::move(options));
 }
 
-std::string with_what_to_do(const TrustPolicy& trust, const HostPort& target, const std::string& why) {
+std::string with_what_to_do(const TrustPolicy& trust, PeerKind peer, const HostPort& target, const std::string& why) {
+  if (peer == PeerKind::kOther) return fmt::format("the certificate of {} is not trusted ({})", target.text(), why);
   if (trust.mode == TrustPolicy::Mode::kCaPin) {
     return fmt::format(
         "{} is not the hub that --ca-pin names ({}); compare with `mezctl ca status` on the hub, and do not go on if "
@@ -41,13 +42,24 @@ std::string with_what_to_do(const TrustPolicy& trust, const HostPort& target, co
       target.text(), why);
 }
 
-// A TLS session over a blocking socket with one deadline for everything.
+std::string_view is_it_the_hub(PeerKind peer) {
+  return peer == PeerKind::kHub ? "; is it the hub's web port (3080)?" : "";
+}
+
+// A TLS session, or plain bytes, over a blocking socket with one deadline for everything.
 class Session {
  public:
-  static Result<Session> open(const HostPort& target, const TrustPolicy& trust, std::chrono::milliseconds timeout) {
+  static Result<Session> open(const HostPort& target, const TrustPolicy& trust, std::chrono::milliseconds timeout,
+                              Scheme scheme = Scheme::kHttps, PeerKind peer = PeerKind::kHub) {
     Session session;
     session.target_ = target;
+    session.peer_ = peer;
     session.deadline_ = SteadyClock::now() + timeout;
+    if (scheme == Scheme::kHttp) {
+      MEZ_TRY(auto plain, connect_blocking(target, timeout));
+      session.fd_ = std::move(plain.fd);
+      return session;
+    }
     MEZ_TRY(auto context, make_context(trust));
     MEZ_TRY(auto connected, connect_blocking(target, timeout));
     session.fd_ = std::move(connected.fd);
@@ -57,9 +69,8 @@ class Session {
       if (session.tls_->handshake_done()) break;
       MEZ_TRY(bool more, session.receive(trust));
       if (!more && !session.tls_->handshake_done()) {
-        return fail(ErrorCode::kUnavailable,
-                    "{} closed the connection during the TLS handshake; is it the hub's web port (3080)?",
-                    target.text());
+        return fail(ErrorCode::kUnavailable, "{} closed the connection during the TLS handshake{}", target.text(),
+                    is_it_the_hub(peer));
       }
     }
     MEZ_CHECK(session.flush());
@@ -67,12 +78,25 @@ class Session {
   }
 
   Status send(BytesView bytes) {
-    MEZ_CHECK(tls_->write(bytes));
-    return flush();
+    if (tls_) {
+      MEZ_CHECK(tls_->write(bytes));
+      return flush();
+    }
+    while (!bytes.empty()) {
+      MEZ_TRY(std::size_t n, send_some(bytes));
+      bytes = bytes.subspan(n);
+    }
+    return {};
   }
 
   // Plaintext, or nothing at the peer's end.
   Result<Bytes> read() {
+    if (!tls_) {
+      Bytes out(std::size_t{64} << 10);
+      MEZ_TRY(std::size_t n, receive_some(out));
+      out.resize(n);
+      return out;
+    }
     for (;;) {
       Bytes out;
       MEZ_TRY(std::size_t n, tls_->read(out, std::size_t{64} << 10));
@@ -84,7 +108,7 @@ class Session {
     }
   }
 
-  crypto::TlsEngine& tls() { return *tls_; }
+  const crypto::TlsEngine* tls() const { return tls_.get(); }
 
  private:
   Status wait(short events) {
@@ -99,46 +123,62 @@ class Session {
     }
   }
 
-  Status flush() {
-    while (tls_->has_ciphertext()) {
-      BytesView bytes = tls_->peek_ciphertext();
+  // At least one byte.
+  Result<std::size_t> send_some(BytesView bytes) {
+    for (;;) {
       MEZ_CHECK(wait(POLLOUT));
       ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-      if (n < 0)
-        return fail(ErrorCode::kUnavailable, "lost the connection to {}: {}", target_.text(), std::strerror(errno));
-      tls_->drop_ciphertext(static_cast<std::size_t>(n));
+      if (n > 0) return static_cast<std::size_t>(n);
+      if (n < 0 && errno != EINTR && errno != EAGAIN) return lost();
+    }
+  }
+
+  // 0 at the peer's end.
+  Result<std::size_t> receive_some(std::span<std::uint8_t> buffer) {
+    for (;;) {
+      MEZ_CHECK(wait(POLLIN));
+      ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (n >= 0) return static_cast<std::size_t>(n);
+      if (errno != EINTR && errno != EAGAIN) return lost();
+    }
+  }
+
+  std::unexpected<Error> lost() const {
+    return fail(ErrorCode::kUnavailable, "lost the connection to {}: {}", target_.text(), std::strerror(errno));
+  }
+
+  Status flush() {
+    while (tls_->has_ciphertext()) {
+      MEZ_TRY(std::size_t n, send_some(tls_->peek_ciphertext()));
+      tls_->drop_ciphertext(n);
     }
     return {};
   }
 
   // False at the peer's end.
   Result<bool> receive(const TrustPolicy& trust) {
-    MEZ_CHECK(wait(POLLIN));
     std::array<std::uint8_t, 16384> buffer;
-    ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return true;
-    if (n < 0)
-      return fail(ErrorCode::kUnavailable, "lost the connection to {}: {}", target_.text(), std::strerror(errno));
+    MEZ_TRY(std::size_t n, receive_some(buffer));
     if (n == 0) {
       tls_->feed_end();
       return false;
     }
     bool handshaking = !tls_->handshake_done();
-    Status fed = tls_->feed({buffer.data(), static_cast<std::size_t>(n)});
+    Status fed = tls_->feed({buffer.data(), n});
     if (fed) return true;
     (void)flush();  // the alert
     if (handshaking && fed.error().code == ErrorCode::kUnauthenticated) {
-      return fail(ErrorCode::kUnauthenticated, "{}", with_what_to_do(trust, target_, fed.error().message));
+      return fail(ErrorCode::kUnauthenticated, "{}", with_what_to_do(trust, peer_, target_, fed.error().message));
     }
     if (handshaking) {
-      return fail(ErrorCode::kUnavailable, "no TLS with {} ({}); is it the hub's web port (3080)?", target_.text(),
-                  fed.error().message);
+      return fail(ErrorCode::kUnavailable, "no TLS with {} ({}){}", target_.text(), fed.error().message,
+                  is_it_the_hub(peer_));
     }
     return std::unexpected(fed.error());
   }
 
   HostPort target_;
+  PeerKind peer_ = PeerKind::kHub;
   SteadyClock::time_point deadline_;
   UniqueFd fd_;
   std::unique_ptr<crypto::TlsEngine> tls_;
@@ -171,9 +211,11 @@ Result<ClientResponse> request(const ClientRequest& request) {
       !is_clean(request.host)) {
     return fail(ErrorCode::kInvalidArgument, "'{}' is not a request target", printable(request.target));
   }
-  MEZ_TRY(auto session, Session::open(target, request.trust, request.timeout));
-  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: mezite/0.1\r\nConnection: close\r\n",
-                                 request.method, request.target, request.port == 443 ? request.host : target.text());
+  MEZ_TRY(auto session, Session::open(target, request.trust, request.timeout, request.scheme, request.peer));
+  std::string head =
+      fmt::format("{} {} HTTP/1.1\r\nUser-Agent: mezite/0.1\r\nConnection: close\r\n", request.method, request.target);
+  const bool default_port = request.port == (request.scheme == Scheme::kHttps ? 443 : 80);
+  if (!request.headers.has("Host")) head += fmt::format("Host: {}\r\n", default_port ? request.host : target.text());
   for (const auto& [name, value] : request.headers.all()) {
     if (!is_clean(name) || !is_clean(value))
       return fail(ErrorCode::kInvalidArgument, "a header has a forbidden character");
@@ -209,7 +251,8 @@ Result<ClientResponse> request(const ClientRequest& request) {
     parser.take(response.status, response.headers, response.body);
     if (response.status >= 200) break;
   }
-  ServerIdentity identity = identity_of(session.tls());
+  if (session.tls() == nullptr) return response;
+  ServerIdentity identity = identity_of(*session.tls());
   response.ca_pin = std::move(identity.ca_pin);
   response.leaf_fingerprint = std::move(identity.leaf_fingerprint);
   return response;
@@ -217,7 +260,7 @@ Result<ClientResponse> request(const ClientRequest& request) {
 
 Result<ServerIdentity> probe(const std::string& host, std::uint16_t port, std::chrono::milliseconds timeout) {
   MEZ_TRY(auto session, Session::open({host, port}, {TrustPolicy::Mode::kInsecure, {}}, timeout));
-  return identity_of(session.tls());
+  return identity_of(*session.tls());
 }
 
 }  // namespace mezite::net::http

@@ -1,4 +1,4 @@
-// A blocking HTTPS client for the command-line programs: one request, one connection.
+// A blocking HTTPS client, for command-line programs and worker threads: one request, one connection.
 #pragma once
 
 #include <chrono>
@@ -19,12 +19,18 @@ struct TrustPolicy {
   std::string ca_pin;  // "sha256:<64 hex digits>" or the digits alone
 };
 
+enum class Scheme { kHttps, kHttp };
+// Errors say what to check: of a hub its port and --ca-pin, of others only what happened.
+enum class PeerKind { kHub, kOther };
+
 struct ClientRequest {
+  Scheme scheme = Scheme::kHttps;
+  PeerKind peer = PeerKind::kHub;
   std::string method = "GET";
   std::string host;
   std::uint16_t port = 443;
   std::string target = "/";  // path and query, encoded
-  Headers headers;           // Host, Content-Length and User-Agent are added
+  Headers headers;           // Host (unless given), Content-Length and User-Agent are added
   std::string body;
   TrustPolicy trust;
   std::chrono::milliseconds timeout{30'000};  // for all of it

@@ -30,6 +30,15 @@ TEST(Codec, AHeaderValueCannotStartALine) {
   EXPECT_TRUE(out.ends_with("\r\n\r\nx"));
 }
 
+// Beast's own view of it is an empty answer with status 200.
+TEST(Codec, AnEndBeforeTheFirstByteIsNoAnswer) {
+  ResponseParser nothing(1024, false);
+  EXPECT_EQ(nothing.feed_end().error().code, ErrorCode::kUnavailable);
+  ResponseParser half(1024, false);
+  ASSERT_TRUE(half.feed(as_bytes("HTTP/1.1 200 OK\r\n")));
+  EXPECT_FALSE(half.feed_end());
+}
+
 TEST(Router, ExactSegmentsWinAndMethodsAreNamed) {
   Router router;
   std::string hit;
