@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "crypto/declassify.hh"
 #include "crypto/random.hh"
 #include "crypto/sha3.hh"
 
@@ -221,7 +222,10 @@ KeyPair from_seed(std::span<const std::uint8_t, kSeedBytes> seed) {
   // K-PKE.KeyGen, algorithm 13: (rho, sigma) = G(d || k).
   const std::uint8_t rank = kRank;
   std::array<std::uint8_t, 64> expanded = sha3_512(seed.first(32), BytesView(&rank, 1));
-  BytesView rho = BytesView(expanded).first(32), sigma = BytesView(expanded).last(32);
+  std::array<std::uint8_t, 32> rho;
+  std::memcpy(rho.data(), expanded.data(), rho.size());
+  declassify(rho);  // part of the public key
+  BytesView sigma = BytesView(expanded).last(32);
   Vector s, t;
   for (std::uint8_t i = 0; i < kRank; ++i) {
     s[i] = sample_noise(sigma, i);
@@ -240,6 +244,7 @@ KeyPair from_seed(std::span<const std::uint8_t, kSeedBytes> seed) {
     encode(s[i], 12, dk.subspan(i * kPolyBytes, kPolyBytes));
   }
   std::memcpy(pair.public_key.data() + kRank * kPolyBytes, rho.data(), 32);
+  declassify(pair.public_key);
   // dk = s || ek || H(ek) || z, algorithm 16.
   std::memcpy(dk.data() + kRank * kPolyBytes, pair.public_key.data(), kPublicKeyBytes);
   std::memcpy(dk.data() + kPrivateKeyBytes - 64, sha3_256(pair.public_key).data(), 32);

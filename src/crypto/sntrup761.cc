@@ -5,17 +5,16 @@
 #include <cstring>
 #include <vector>
 
+#include "crypto/declassify.hh"
 #include "crypto/hash.hh"
 #include "crypto/random.hh"
+#include "crypto/sntrup761_ring.hh"
 
 // "NTRU Prime: round 3", Bernstein, Brumley, Chen, Chuengsatiansup, Lange, Marotzke, Peng, Tuveri, van Vredendaal, Yang
-// (2020), section numbers below are its own. R = Z[x]/(x^761 - x - 1); R/3 and R/q are the same with coefficients
-// modulo 3 and 4591, kept centred on zero.
+// (2020), section numbers below are its own.
 namespace mezite::crypto::sntrup761 {
 namespace {
 
-constexpr std::size_t kP = 761;
-constexpr std::int32_t kQ = 4591;
 constexpr std::int32_t kHalfQ = (kQ - 1) / 2;
 constexpr std::size_t kWeight = 286;
 constexpr std::size_t kSmallBytes = (kP + 3) / 4;
@@ -23,89 +22,6 @@ constexpr std::size_t kRoundedBytes = 1007;
 constexpr std::size_t kConfirmBytes = 32;
 static_assert(kRoundedBytes + kConfirmBytes == kCiphertextBytes);
 static_assert(2 * kSmallBytes + kPublicKeyBytes + kSmallBytes + 32 == kPrivateKeyBytes);
-
-using Poly = std::array<std::int16_t, kP>;
-
-// All ones when x is negative, else zero.
-constexpr std::int32_t negative_mask(std::int32_t x) { return x >> 31; }
-// All ones when x is not zero, for |x| < 2^31.
-constexpr std::int32_t nonzero_mask(std::int32_t x) { return negative_mask(x) | negative_mask(-x); }
-
-// x mod M in [-(M-1)/2, (M-1)/2] for |x| < 2^24, without a division.
-template <std::int32_t M>
-constexpr std::int32_t centre(std::int32_t x) {
-  constexpr std::int64_t kReciprocal = (std::int64_t{1} << 32) / M;
-  std::int64_t quotient = (std::int64_t{x} * kReciprocal + (std::int64_t{1} << 31)) >> 32;
-  std::int32_t r = x - static_cast<std::int32_t>(quotient) * M;
-  r -= M & ~negative_mask(r - (M + 1) / 2);  // r > (M-1)/2
-  r += M & negative_mask(r + (M - 1) / 2);   // r < -(M-1)/2
-  return r;
-}
-
-// 1/x modulo the prime M, as x^(M-2).
-template <std::int32_t M>
-std::int32_t invert(std::int32_t x) {
-  std::int32_t out = centre<M>(x);
-  for (std::int32_t i = 1; i < M - 2; ++i) out = centre<M>(out * x);
-  return out;
-}
-
-// a * b in R/M, where b has coefficients in {-1, 0, 1} and |a| <= 2295: sums stay below 2^23.
-template <std::int32_t M>
-Poly multiply(const Poly& a, const Poly& b) {
-  std::array<std::int32_t, 2 * kP - 1> product{};
-  for (std::size_t i = 0; i < kP; ++i) {
-    std::int32_t factor = b[i];
-    for (std::size_t j = 0; j < kP; ++j) product[i + j] += factor * a[j];
-  }
-  // x^p = x + 1.
-  for (std::size_t i = 2 * kP - 2; i >= kP; --i) {
-    product[i - kP] += product[i];
-    product[i - kP + 1] += product[i];
-  }
-  Poly out;
-  for (std::size_t i = 0; i < kP; ++i) out[i] = static_cast<std::int16_t>(centre<M>(product[i]));
-  ::explicit_bzero(product.data(), sizeof product);
-  return out;
-}
-
-// One division-step loop serves R/3 and R/q (Bernstein and Yang, "Fast constant-time gcd computation and modular
-// inversion", 2019): f and g are x^p - x - 1 and the argument, both reversed; v and r follow the cofactors. Gives
-// scale / argument, and in *invertible whether there is an inverse.
-template <std::int32_t M>
-Poly reciprocal(const Poly& argument, std::int32_t scale, bool* invertible) {
-  std::array<std::int16_t, kP + 1> f{}, g{}, v{}, r{};
-  f[0] = 1;
-  f[kP - 1] = f[kP] = -1;
-  for (std::size_t i = 0; i < kP; ++i) g[kP - 1 - i] = argument[i];
-  r[0] = static_cast<std::int16_t>(scale);
-  std::int32_t delta = 1;
-  for (std::size_t step = 0; step < 2 * kP - 1; ++step) {
-    std::memmove(v.data() + 1, v.data(), kP * sizeof v[0]);
-    v[0] = 0;
-    std::int32_t swap = negative_mask(-delta) & nonzero_mask(g[0]);
-    delta = (delta ^ (swap & (delta ^ -delta))) + 1;
-    std::int16_t mask = static_cast<std::int16_t>(swap);
-    for (std::size_t i = 0; i <= kP; ++i) {
-      std::int16_t fg = static_cast<std::int16_t>(mask & (f[i] ^ g[i]));
-      std::int16_t vr = static_cast<std::int16_t>(mask & (v[i] ^ r[i]));
-      f[i] ^= fg, g[i] ^= fg, v[i] ^= vr, r[i] ^= vr;
-    }
-    std::int32_t f0 = f[0], g0 = g[0];
-    for (std::size_t i = 0; i <= kP; ++i) {
-      g[i] = static_cast<std::int16_t>(centre<M>(f0 * g[i] - g0 * f[i]));
-      r[i] = static_cast<std::int16_t>(centre<M>(f0 * r[i] - g0 * v[i]));
-    }
-    std::memmove(g.data(), g.data() + 1, kP * sizeof g[0]);
-    g[kP] = 0;
-  }
-  std::int32_t last = invert<M>(f[0]);
-  Poly out;
-  for (std::size_t i = 0; i < kP; ++i) out[i] = static_cast<std::int16_t>(centre<M>(last * v[kP - 1 - i]));
-  *invertible = delta == 0;
-  for (auto* secret : {&f, &g, &v, &r}) ::explicit_bzero(secret->data(), sizeof *secret);
-  return out;
-}
 
 // Section 3.1.3 (Encode): mixed-radix numbers, neighbours merged pairwise, bytes given off as soon as a radix reaches
 // 2^14. The radices are public; the digits are not looked at.
@@ -202,34 +118,12 @@ Poly decode_small(const std::uint8_t* in) {
   return f;
 }
 
-// Batcher's merge exchange (Knuth, 5.2.2, algorithm M): the same comparisons for every input.
-void sort_constant_time(std::array<std::uint32_t, kP>& a) {
-  constexpr std::size_t kTop = 512;  // the largest power of two below kP
-  auto exchange = [&](std::size_t i, std::size_t j) {
-    std::uint64_t borrow = (static_cast<std::uint64_t>(a[j]) - a[i]) >> 63;  // a[j] < a[i]
-    std::uint32_t flip = (a[i] ^ a[j]) & (0u - static_cast<std::uint32_t>(borrow));
-    a[i] ^= flip, a[j] ^= flip;
-  };
-  for (std::size_t p = kTop; p > 0; p /= 2) {
-    std::size_t q = kTop, r = 0, d = p;
-    for (;;) {
-      for (std::size_t i = 0; i + d < kP; ++i) {
-        if ((i & p) == r) exchange(i, i + d);
-      }
-      if (q == p) break;
-      d = q - p;
-      q /= 2;
-      r = p;
-    }
-  }
-}
-
 // A small polynomial of weight 286: random numbers whose two low bits are the coefficients, sorted.
 Poly random_short() {
   std::array<std::uint32_t, kP> list;
   fill_random({reinterpret_cast<std::uint8_t*>(list.data()), sizeof list});
   for (std::size_t i = 0; i < kP; ++i) list[i] = i < kWeight ? list[i] & ~1u : (list[i] & ~3u) | 1u;
-  sort_constant_time(list);
+  sort(list);
   Poly f;
   for (std::size_t i = 0; i < kP; ++i) f[i] = static_cast<std::int16_t>(static_cast<std::int32_t>(list[i] & 3) - 1);
   ::explicit_bzero(list.data(), sizeof list);
@@ -258,7 +152,7 @@ std::array<std::uint8_t, 32> hash_prefixed(std::uint8_t prefix, BytesView a, Byt
 // Section 2.5 (Hide): the ciphertext that belongs to the short polynomial r.
 std::array<std::uint8_t, kCiphertextBytes> hide(const Poly& r, BytesView r_encoded, const Poly& public_poly,
                                                 BytesView public_hash) {
-  Poly rounded = multiply<kQ>(public_poly, r);
+  Poly rounded = multiply_q(public_poly, r);
   for (std::int16_t& c : rounded) c = static_cast<std::int16_t>(c - centre<3>(c));
   std::array<std::uint8_t, kCiphertextBytes> out;
   encode_rounded(rounded, out.data());
@@ -275,16 +169,17 @@ std::array<std::uint8_t, 32> session_hash(std::uint8_t prefix, BytesView r_encod
 
 KeyPair generate() {
   Poly g, g_inverse;
-  for (bool invertible = false; !invertible;) {
+  for (std::int32_t invertible = 0; invertible == 0;) {
     g = random_small();
-    g_inverse = reciprocal<3>(g, 1, &invertible);
+    g_inverse = reciprocal_3(g, &invertible);
+    declassify(invertible);  // of a g that is thrown away
   }
   Poly f = random_short();
-  bool always;  // R/q is a field and f is not zero
-  Poly h = multiply<kQ>(reciprocal<kQ>(f, invert<kQ>(3), &always), g);
+  Poly h = multiply_q(reciprocal_of_triple_q(f), g);
 
   KeyPair pair{.public_key = {}, .private_key = Secret(kPrivateKeyBytes)};
   encode_rq(h, pair.public_key.data());
+  declassify(pair.public_key);
   std::uint8_t* out = pair.private_key.data();
   encode_small(f, out);
   encode_small(g_inverse, out + kSmallBytes);
@@ -323,9 +218,9 @@ Result<Secret> decapsulate(BytesView private_key, BytesView ciphertext) {
   BytesView fallback = private_key.subspan(2 * kSmallBytes + kPublicKeyBytes, kSmallBytes);
 
   // r = (3 c f mod q mod 3) / g; when its weight is not 286 a fixed polynomial of that weight takes its place.
-  Poly e = multiply<kQ>(decode_rounded(ciphertext.data()), f);
+  Poly e = multiply_q(decode_rounded(ciphertext.data()), f);
   for (std::int16_t& c : e) c = static_cast<std::int16_t>(centre<3>(centre<kQ>(3 * c)));
-  Poly r = multiply<3>(e, g_inverse);
+  Poly r = multiply_3(e, g_inverse);
   std::int32_t weight = 0;
   for (std::int16_t c : r) weight += c & 1;
   std::int32_t wrong = nonzero_mask(weight - static_cast<std::int32_t>(kWeight));

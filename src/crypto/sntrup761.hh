@@ -18,7 +18,7 @@ struct KeyPair {
   std::array<std::uint8_t, kPublicKeyBytes> public_key;
   Secret private_key;
 };
-KeyPair generate();  // takes some milliseconds
+KeyPair generate();
 
 struct Encapsulated {
   std::array<std::uint8_t, kCiphertextBytes> ciphertext;
