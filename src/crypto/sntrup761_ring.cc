@@ -172,11 +172,10 @@ constexpr std::uint64_t widen(std::int32_t mask) { return static_cast<std::uint6
     std::size_t q = kTop, r = 0, d = p;
     for (;;) {
       for (std::size_t base = r; base + d < kP; base += 2 * p) {
-        std::uint32_t* low = a.data() + base;
-        std::uint32_t* high = low + d;
+        std::uint32_t* __restrict low = a.data() + base;
+        std::uint32_t* __restrict high = a.data() + base + d;  // d >= p: the two runs have nothing in common
         const std::size_t run = std::min(p, kP - d - base);
-#pragma GCC ivdep
-        for (std::size_t i = 0; i < run; ++i) {  // d >= p: the two runs have nothing in common
+        for (std::size_t i = 0; i < run; ++i) {
           const std::uint32_t x = high[i], y = low[i], difference = x - y;
           const std::uint32_t borrow = ((~x & y) | ((~x | y) & difference)) >> 31;  // x < y
           const std::uint32_t flip = (x ^ y) & (0u - borrow);

@@ -1,0 +1,47 @@
+// Recordings, which agents upload and people replay. First byte: a whole recording, or the header alone.
+#include <algorithm>
+#include <cstdlib>
+
+#include "recording/header.hh"
+#include "recording/reader.hh"
+
+namespace {
+
+using namespace mezite;
+using namespace mezite::recording;
+
+void expect(bool condition) {
+  if (!condition) std::abort();
+}
+
+void file(BytesView input) {
+  std::size_t at = 0;
+  auto reader = Reader::open([&](std::span<std::uint8_t> buffer) -> Result<std::size_t> {
+    const std::size_t size = std::min<std::size_t>({buffer.size(), input.size() - at, 509});
+    std::copy_n(input.data() + at, size, buffer.data());
+    at += size;
+    return size;
+  });
+  if (!reader) return;
+  for (;;) {
+    const auto event = reader->next();
+    if (!event || !*event) break;
+  }
+  expect(reader->valid_bytes() <= input.size());
+}
+
+void header(BytesView input) {
+  const auto header = parse_header(as_text(input));
+  if (!header) return;
+  expect(is_session_id(header->session_id));
+  const auto again = parse_header(header_to_json(*header));
+  expect(again.has_value() && *again == *header);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  data[0] % 2 == 0 ? file(BytesView(data + 1, size - 1)) : header(BytesView(data + 1, size - 1));
+  return 0;
+}
