@@ -1,7 +1,6 @@
 #include "audit/audit_log.hh"
 
-#include <fmt/format.h>
-
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <future>
@@ -9,6 +8,8 @@
 #include <thread>
 
 #include "audit/checkpoint.hh"
+#include "audit/search.hh"
+#include "audit/signed_checkpoint.hh"
 #include "audit/verify.hh"
 #include "base/log.hh"
 #include "base/text.hh"
@@ -20,8 +21,12 @@ namespace {
 // Events that one transaction takes at most, so that the first in a long queue does not wait for the last.
 constexpr std::size_t kMaxGroupEvents = 1024;
 
+constexpr std::int64_t kCheckpointEvents = 10'000;
+constexpr std::chrono::hours kCheckpointInterval{1};
+
 struct Batch {
   std::vector<CanonicalEvent> events;
+  bool wants_checkpoint = false;
   std::promise<Result<std::size_t>> done;
 };
 
@@ -39,10 +44,13 @@ struct AuditLog::State {
   Status find_end();
   std::optional<std::string> find_rollback() const;
   CanonicalEvent prepare(Event event) const;
+  Result<std::size_t> enqueue(Batch batch);
   void write_queue();
   void write_group(std::span<Batch> group);
-  Result<std::vector<std::size_t>> write_transaction(std::span<Batch> group, Checkpoint& end);
+  Result<std::vector<std::size_t>> write_transaction(std::span<Batch> group, Checkpoint& end, bool& made_checkpoint);
   Result<bool> insert(store::Session& transaction, const CanonicalEvent& canonical, Checkpoint& end);
+  Status find_last_checkpoint();
+  bool checkpoint_due(const Checkpoint& end) const;
 
   store::Database& database;
   const Clock& clock;
@@ -52,11 +60,14 @@ struct AuditLog::State {
   CheckpointFile file;
 
   mutable std::mutex mutex;
-  std::condition_variable work, space;
+  mutable std::condition_variable work, space, appended;
   std::deque<Batch> queue;
   std::size_t queued_events = 0;
   bool stopping = false;
   Checkpoint written;  // the end of the chain: committed
+  // The last signed checkpoint; of the writer's thread alone.
+  std::int64_t checkpoint_sequence = 0;
+  SystemTime checkpoint_time;
 
   std::thread writer;
 };
@@ -122,6 +133,7 @@ Result<bool> AuditLog::State::insert(store::Session& transaction, const Canonica
     if (inserted) {
       end.sequence += 1;
       end.hmac = hmac;
+      MEZ_CHECK(index_words(transaction, end.sequence, event));
       return true;
     }
     // Somebody put a row where this one belongs. It must not keep the hub from writing; verify names it.
@@ -131,7 +143,27 @@ Result<bool> AuditLog::State::insert(store::Session& transaction, const Canonica
   }
 }
 
-Result<std::vector<std::size_t>> AuditLog::State::write_transaction(std::span<Batch> group, Checkpoint& end) {
+Status AuditLog::State::find_last_checkpoint() {
+  checkpoint_time = clock.now();
+  MEZ_TRY(auto reader, database.snapshot());
+  MEZ_TRY(auto rows, reader.query("SELECT sequence, timestamp FROM audit_events WHERE event_type = 'audit.checkpoint'"
+                                  " ORDER BY timestamp DESC LIMIT 1"));
+  MEZ_TRY(bool any, rows.next());
+  if (!any) return {};
+  checkpoint_sequence = rows.integer(0);
+  checkpoint_time = rows.time(1);
+  return {};
+}
+
+bool AuditLog::State::checkpoint_due(const Checkpoint& end) const {
+  if (end.sequence - checkpoint_sequence >= kCheckpointEvents) return true;
+  // A clock that was put back starts the hour anew.
+  auto age = clock.now() - checkpoint_time;
+  return end.sequence > checkpoint_sequence && (age >= kCheckpointInterval || age <= -kCheckpointInterval);
+}
+
+Result<std::vector<std::size_t>> AuditLog::State::write_transaction(std::span<Batch> group, Checkpoint& end,
+                                                                    bool& made_checkpoint) {
   std::vector<std::size_t> stored;
   MEZ_TRY(auto transaction, database.begin());
   for (Batch& batch : group) {
@@ -142,6 +174,17 @@ Result<std::vector<std::size_t>> AuditLog::State::write_transaction(std::span<Ba
     }
     stored.push_back(count);
   }
+  bool wanted = std::ranges::any_of(group, &Batch::wants_checkpoint);
+  if ((wanted || checkpoint_due(end)) && end.sequence > 0) {
+    Event event = make_event(EventKind::kAuditCheckpoint, clock);
+    event.details = signed_checkpoint(keys, {.cluster_name = cluster_name,
+                                             .sequence = end.sequence,
+                                             .hmac = end.hmac,
+                                             .time = to_rfc3339(event.timestamp),
+                                             .key_id = keys.current_id()});
+    MEZ_CHECK(insert(transaction, prepare(std::move(event)), end));
+    made_checkpoint = true;
+  }
   end = make_checkpoint(keys, end.sequence, end.hmac);
   MEZ_CHECK(store_checkpoint(transaction, end));
   MEZ_CHECK(transaction.commit());
@@ -150,7 +193,8 @@ Result<std::vector<std::size_t>> AuditLog::State::write_transaction(std::span<Ba
 
 void AuditLog::State::write_group(std::span<Batch> group) {
   Checkpoint end = written;  // only this thread changes it
-  auto stored = write_transaction(group, end);
+  bool made_checkpoint = false;
+  auto stored = write_transaction(group, end, made_checkpoint);
   if (!stored) {
     log::error("writing to the audit log", {{"error", stored.error()}});
     for (Batch& batch : group) batch.done.set_value(wrap(stored.error(), "writing to the audit log"));
@@ -159,6 +203,11 @@ void AuditLog::State::write_group(std::span<Batch> group) {
   {
     std::lock_guard lock(mutex);
     written = end;
+  }
+  appended.notify_all();
+  if (made_checkpoint) {
+    checkpoint_sequence = end.sequence;
+    checkpoint_time = clock.now();
   }
   if (auto copied = file.write(end); !copied) log::warn("audit.head", {{"error", copied.error()}});
   for (std::size_t i = 0; i < group.size(); ++i) group[i].done.set_value((*stored)[i]);
@@ -201,6 +250,7 @@ Result<std::unique_ptr<AuditLog>> AuditLog::open(store::Database& database, Opti
   MEZ_TRY(auto file, CheckpointFile::open(database.path().parent_path() / "audit.head"));
   auto state = std::make_unique<State>(database, std::move(options), clock, std::move(file));
   MEZ_CHECK(state->find_end());
+  MEZ_CHECK(state->find_last_checkpoint());
   auto rollback = state->find_rollback();
   state->writer = std::thread([s = state.get()] { s->write_queue(); });
   std::unique_ptr<AuditLog> log(new AuditLog(std::move(state)));
@@ -213,27 +263,29 @@ Result<std::unique_ptr<AuditLog>> AuditLog::open(store::Database& database, Opti
   return log;
 }
 
-Result<std::size_t> AuditLog::append(std::span<const Event> events) {
-  if (events.empty()) return std::size_t{0};
-  if (state_->database.is_writing()) {
+Result<std::size_t> AuditLog::State::enqueue(Batch batch) {
+  if (database.is_writing()) {
     return fail(ErrorCode::kInternal, "audit events inside a transaction: they would wait for its end");
   }
+  auto done = batch.done.get_future();
+  {
+    const std::size_t count = batch.events.size();
+    std::unique_lock lock(mutex);
+    space.wait(lock, [&] { return stopping || queued_events == 0 || queued_events + count <= max_queued_events; });
+    if (stopping) return fail(ErrorCode::kUnavailable, "the audit log is closed");
+    queued_events += count;
+    queue.push_back(std::move(batch));
+  }
+  work.notify_one();
+  return done.get();
+}
+
+Result<std::size_t> AuditLog::append(std::span<const Event> events) {
+  if (events.empty()) return std::size_t{0};
   Batch batch;
   batch.events.reserve(events.size());
   for (const Event& event : events) batch.events.push_back(state_->prepare(event));
-  auto done = batch.done.get_future();
-  {
-    std::unique_lock lock(state_->mutex);
-    state_->space.wait(lock, [&] {
-      return state_->stopping || state_->queued_events == 0 ||
-             state_->queued_events + events.size() <= state_->max_queued_events;
-    });
-    if (state_->stopping) return fail(ErrorCode::kUnavailable, "the audit log is closed");
-    state_->queued_events += events.size();
-    state_->queue.push_back(std::move(batch));
-  }
-  state_->work.notify_one();
-  return done.get();
+  return state_->enqueue(std::move(batch));
 }
 
 Status AuditLog::append(const Event& event) {
@@ -246,60 +298,46 @@ std::int64_t AuditLog::last_sequence() const {
   return state_->written.sequence;
 }
 
-Result<std::vector<StoredEvent>> AuditLog::list(const Filter& filter) const {
-  std::string sql = "SELECT sequence, json, hmac, key_id, prev_hmac FROM audit_events WHERE 1";
-  std::vector<store::Parameter> parameters;
-  auto where = [&](std::string_view condition, store::Parameter value) {
-    parameters.push_back(value);
-    sql += fmt::format(" AND {}?{}", condition, parameters.size());
-  };
-  std::string after_prefix;
-  if (filter.type.ends_with(".*")) {
-    std::string_view prefix = std::string_view(filter.type).substr(0, filter.type.size() - 1);
-    after_prefix = std::string(prefix.substr(0, prefix.size() - 1)) + '/';  // '/' is what comes after '.'
-    where("event_type >= ", prefix);
-    where("event_type < ", std::string_view(after_prefix));
-  } else if (!filter.type.empty()) {
-    where("event_type = ", std::string_view(filter.type));
-  }
-  if (filter.since) {
-    where("timestamp >= ", *filter.since);
-    // Events of agents that were cut off come late, so times only nearly grow with the numbers. This bounds the walk
-    // back.
-    sql += fmt::format(" AND sequence >= (SELECT min(sequence) FROM audit_events WHERE timestamp >= ?{})",
-                       parameters.size());
-  }
-  if (filter.until) where("timestamp < ", *filter.until);
-  // The second condition lets the partial index be used.
-  if (!filter.user.empty()) where("user_name <> '' AND user_name = ", std::string_view(filter.user));
-  if (!filter.session_id.empty()) where("session_id <> '' AND session_id = ", std::string_view(filter.session_id));
-  if (filter.after_sequence) where("sequence > ", *filter.after_sequence);
-  parameters.emplace_back(std::clamp<std::size_t>(filter.limit, 1, kMaxListLimit));
-  sql += fmt::format(" ORDER BY sequence {} LIMIT ?{}", filter.after_sequence ? "ASC" : "DESC", parameters.size());
-
-  MEZ_TRY(auto reader, state_->database.snapshot());
-  MEZ_TRY(auto rows, reader.query(sql, std::span<const store::Parameter>(parameters)));
-  std::vector<StoredEvent> events;
-  while (true) {
-    MEZ_TRY(bool more, rows.next());
-    if (!more) return events;
-    StoredEvent event{.sequence = rows.integer(0), .json = rows.text(1)};
-    if (event.json.ends_with('}')) {
-      event.json.pop_back();
-      event.json += fmt::format(R"(,"hmac":"{}","hmac_key_id":{},"prev_hmac":"{}"}})", to_hex(rows.bytes(2)),
-                                json_quote(rows.text(3)), to_hex(rows.bytes(4)));
-    }
-    events.push_back(std::move(event));
-  }
+std::int64_t AuditLog::await_beyond(std::int64_t sequence, std::chrono::milliseconds limit) const {
+  std::unique_lock lock(state_->mutex);
+  auto beyond = [&] { return state_->written.sequence > sequence; };
+  if (!beyond()) state_->appended.wait_for(lock, limit);
+  return state_->written.sequence;
 }
 
-Result<VerifyReport> AuditLog::verify(const std::function<bool(std::int64_t done, std::int64_t of)>& progress) const {
+void AuditLog::wake() const {
+  std::lock_guard lock(state_->mutex);
+  state_->appended.notify_all();
+}
+
+Result<std::vector<StoredEvent>> AuditLog::list(const Filter& filter) const {
+  return search_log(state_->database, filter);
+}
+
+Result<std::vector<std::string>> AuditLog::export_checkpoints(std::size_t limit) {
+  Batch batch;
+  batch.wants_checkpoint = true;
+  MEZ_CHECK(state_->enqueue(std::move(batch)));
+  MEZ_TRY(auto events, list({.type = "audit.checkpoint", .limit = limit}));
+  std::vector<std::string> lines;
+  for (const StoredEvent& event : events) {
+    MEZ_TRY(Event read, event_from_json(event.json));
+    lines.insert(lines.begin(), std::move(read.details));
+  }
+  return lines;
+}
+
+Result<VerifyReport> AuditLog::verify(const std::function<bool(std::int64_t done, std::int64_t of)>& progress,
+                                      std::span<const std::string> checkpoints) const {
   Checkpoint written;
   {
     std::lock_guard lock(state_->mutex);
     written = state_->written;
   }
-  return verify_chain(state_->database, state_->keys, written, progress);
+  MEZ_TRY(VerifyReport report, verify_chain(state_->database, state_->keys, written, progress));
+  if (report.ok)
+    MEZ_CHECK(compare_checkpoints(state_->database, state_->keys, state_->cluster_name, checkpoints, report));
+  return report;
 }
 
 bool AuditLog::keyed() const { return state_->keys.keyed(); }

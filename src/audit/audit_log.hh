@@ -1,6 +1,7 @@
 // The audit log: append durably, list, verify.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -20,16 +21,24 @@ struct Filter {
   std::optional<SystemTime> since, until;  // since <= timestamp < until
   std::string user;
   std::string session_id;
+  std::string text;         // words that must all be there, in any case: "web-01 denied"; "den*" is a beginning
   std::size_t limit = 100;  // at most kMaxListLimit
-  // Set: events after this sequence, oldest first (to follow the log, start with last_sequence()). Unset: the newest,
-  // newest first.
+  // Set: events after this sequence, in the order they were written (to follow the log, start with last_sequence()).
+  // Unset: the newest, newest first; of the same millisecond the one that was written last comes first.
   std::optional<std::int64_t> after_sequence;
+  // The next page: what comes behind this event of the page before. Not with after_sequence.
+  struct Position {
+    std::int64_t timestamp_ms = 0;
+    std::int64_t sequence = 0;
+  };
+  std::optional<Position> before;
 };
 inline constexpr std::size_t kMaxListLimit = 1000;
 
 struct StoredEvent {
   std::int64_t sequence = 0;  // from 1, without a gap
-  std::string json;           // canonical, with hmac, hmac_key_id and prev_hmac added
+  std::int64_t timestamp_ms = 0;
+  std::string json;  // canonical, with hmac, hmac_key_id and prev_hmac added
 };
 
 struct VerifyReport {
@@ -40,6 +49,10 @@ struct VerifyReport {
   std::int64_t first_bad_sequence = 0;  // 0 when ok
   std::string first_bad_id;             // "" when the bad one is not there
   std::string problem;                  // one sentence
+  // "deleted", "inserted", "edited", "duplicated", "swapped", "moved", "truncated", "rolled back", "forged", "unknown
+  // key"; "" when ok.
+  std::string damage;
+  std::size_t checkpoints = 0;  // exported ones that agree with the log
 };
 
 class AuditLog {
@@ -68,9 +81,18 @@ class AuditLog {
 
   Result<std::vector<StoredEvent>> list(const Filter& filter) const;
   std::int64_t last_sequence() const;  // 0 when empty
+  // Waits until there are events behind this one, or the time is over, or wake(). Gives the last one.
+  std::int64_t await_beyond(std::int64_t sequence, std::chrono::milliseconds limit) const;
+  void wake() const;
+
+  // Writes an audit.checkpoint event and gives the newest `limit` there are, oldest first: one JSON object each, for
+  // keeping off the machine.
+  Result<std::vector<std::string>> export_checkpoints(std::size_t limit = kMaxListLimit);
 
   // Reads the log in pages, in constant memory. progress: how many so far and of how many; return false to stop.
-  Result<VerifyReport> verify(const std::function<bool(std::int64_t done, std::int64_t of)>& progress = {}) const;
+  // checkpoints: lines that export_checkpoints() gave at any time, or this log's own copies elsewhere.
+  Result<VerifyReport> verify(const std::function<bool(std::int64_t done, std::int64_t of)>& progress = {},
+                              std::span<const std::string> checkpoints = {}) const;
 
   bool keyed() const;
   const std::string& key_id() const;

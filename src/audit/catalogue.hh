@@ -97,6 +97,9 @@ enum class EventKind : std::uint8_t {
   kHubReloaded,
   kAuditRolledBack,
   kAuditEventRefused,
+  kAuditCheckpoint,
+  kAuditSinkFailed,
+  kAuditSinkRecovered,
 };
 
 struct EventInfo {
@@ -256,6 +259,13 @@ inline constexpr std::array kCatalogue = std::to_array<EventInfo>({
      "At its start the hub found fewer events than it had written: an older copy of the database was put in place."},
     {EventKind::kAuditEventRefused, "audit.event.refused", "T9011W", "Audit event refused",
      "An event that an agent brought, or kept, is none that can be stored; details hold it, and its SHA-256."},
+    {EventKind::kAuditCheckpoint, "audit.checkpoint", "T9012I", "Audit checkpoint",
+     "Number and hash of the event before it, signed, for keeping off the machine: every 10,000 events, every hour in "
+     "which there was one, and when checkpoints are exported."},
+    {EventKind::kAuditSinkFailed, "audit.sink.failed", "T9013W", "Audit sink fails",
+     "A receiver of audit events does not take them; what it misses is sent when it does."},
+    {EventKind::kAuditSinkRecovered, "audit.sink.recovered", "T9013I", "Audit sink works again",
+     "A receiver that failed takes events again."},
 });
 
 static_assert(
@@ -271,6 +281,10 @@ static_assert(
     "the rows are in the order of the enumerators, and no code comes twice");
 
 constexpr const EventInfo& info(EventKind kind) { return kCatalogue[static_cast<std::size_t>(kind)]; }
+
+// The keys of `details`, separated by ", ", that events of this type may have; "" when they have none, nullptr when the
+// table in catalogue_fields.cc does not know the type.
+const char* details_of(std::string_view type);
 
 // nullptr when there is no such code.
 const EventInfo* find_code(std::string_view code);

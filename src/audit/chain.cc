@@ -8,6 +8,7 @@ namespace {
 
 // Says apart what is sealed from what is linked: no event can stand for a checkpoint.
 constexpr std::string_view kSealLabel = "mezite audit checkpoint";
+constexpr std::string_view kSignerLabel = "mezite audit checkpoint signing key 1";
 
 ChainHash to_chain_hash(const Bytes& digest) {
   ChainHash out{};
@@ -47,6 +48,15 @@ ChainHash ChainKeys::mac(std::string_view key_id, BytesView first, BytesView sec
 
 ChainHash ChainKeys::link(std::string_view key_id, const ChainHash& previous, std::string_view json) const {
   return mac(key_id, previous, as_bytes(json));
+}
+
+Result<crypto::SigningKey> ChainKeys::signing_key(std::string_view key_id) const {
+  auto key = std::ranges::find(keys_, key_id, &Key::id);
+  if (key == keys_.end() || key->key.empty()) {
+    return fail(ErrorCode::kNotFound, "there is no key {} to sign checkpoints with", key_id);
+  }
+  auto seed = crypto::hmac_sha256(key->key.view(), as_bytes(kSignerLabel));
+  return crypto::SigningKey::from_ed25519_seed(seed);
 }
 
 ChainHash ChainKeys::seal(std::string_view key_id, std::int64_t sequence, const ChainHash& last) const {

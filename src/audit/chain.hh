@@ -13,6 +13,7 @@
 #include "base/bytes.hh"
 #include "base/secret.hh"
 #include "crypto/hash.hh"
+#include "crypto/signing_key.hh"
 
 namespace mezite::audit {
 
@@ -37,6 +38,9 @@ class ChainKeys {
   ChainHash link(std::string_view key_id, const ChainHash& previous, std::string_view json) const;
   // The checkpoint's seal: over the number of the last event and its hash.
   ChainHash seal(std::string_view key_id, std::int64_t sequence, const ChainHash& last) const;
+  // Ed25519, with the key that is made from the HMAC key of that id: signing needs the HMAC key, checking does not.
+  // kNotFound for "none" and for an id that is not known.
+  Result<crypto::SigningKey> signing_key(std::string_view key_id) const;
 
  private:
   struct Key {

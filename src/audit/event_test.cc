@@ -22,6 +22,12 @@ TEST(Catalogue, ContractsCodes) {
   EXPECT_FALSE(is_known_type("access"));
 }
 
+TEST(Catalogue, EveryTypeSaysWhatItsDetailsHold) {
+  for (const EventInfo& event : kCatalogue) {
+    EXPECT_NE(details_of(event.type), nullptr) << event.type << ": add a row to catalogue_fields.cc";
+  }
+}
+
 TEST(Catalogue, DocumentIsMadeFromTheTable) {
   std::string path = MEZITE_SOURCE_DIR "/docs/audit-events.md";
   if (std::getenv("MEZITE_WRITE_DOCS") != nullptr) {

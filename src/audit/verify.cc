@@ -68,32 +68,34 @@ class Walk {
   // False at the first bad row. next: the one behind it, when there is one.
   Result<bool> take(const Row& row, const Row* next) {
     if (row.sequence > expected_) {
-      bad(expected_, "",
+      bad(expected_, "", "deleted",
           row.sequence == expected_ + 1
               ? fmt::format("event {} is missing: it was deleted", expected_)
               : fmt::format("events {} to {} are missing: they were deleted", expected_, row.sequence - 1));
       return false;
     }
-    if (row.sequence < expected_) return bad(row, "was inserted: the log starts at 1");
+    if (row.sequence < expected_) return bad(row, "inserted", "was inserted: the log starts at 1");
     if (!keys_.knows(row.key_id)) {
-      return bad(row, fmt::format("was written with the key {}, which is not configured: add it to "
-                                  "audit.previous_hmac_keys",
-                                  printable(row.key_id.substr(0, 16))));
+      return bad(row, "unknown key",
+                 fmt::format("was written with the key {}, which is not configured: add it to "
+                             "audit.previous_hmac_keys",
+                             printable(row.key_id.substr(0, 16))));
     }
     bool linked = equal_constant_time(row.prev_hmac, previous_);
     bool genuine = equal_constant_time(keys_.link(row.key_id, previous_, row.json), row.hmac);
     if (!linked || !genuine) {
-      MEZ_TRY(std::string what, diagnose(row, next));
-      return bad(row, what);
+      MEZ_TRY(Diagnosis found, diagnose(row, next));
+      return bad(row, found.damage, found.what);
     }
     bool keyed = row.key_id != kNoKeyId;
     // Whoever has no key can still make a plain chain. Only the start of the log may be one.
     if (!keyed && seen_keyed_ && keys_.keyed()) {
-      return bad(row,
+      return bad(row, "forged",
                  "is not protected by a key although events before it are: it was forged, or written while "
                  "audit.hmac_key was not set");
     }
-    if (!columns_agree(row)) return bad(row, "was edited: the columns it is found by differ from what it says");
+    if (!columns_agree(row))
+      return bad(row, "edited", "was edited: the columns it is found by differ from what it says");
     seen_keyed_ |= keyed;
     if (!keyed) ++report_.unkeyed;
     std::ranges::copy(row.hmac, previous_.begin());
@@ -102,8 +104,9 @@ class Walk {
     return true;
   }
 
-  void bad(std::int64_t sequence, std::string id, std::string problem) {
+  void bad(std::int64_t sequence, std::string id, std::string_view damage, std::string problem) {
     report_.ok = false;
+    report_.damage = damage;
     report_.first_bad_sequence = sequence;
     report_.first_bad_id = std::move(id);
     report_.problem = std::move(problem);
@@ -114,8 +117,13 @@ class Walk {
   VerifyReport report() { return std::move(report_); }
 
  private:
-  bool bad(const Row& row, std::string_view what) {
-    bad(row.sequence, printable(row.id.substr(0, 64)), fmt::format("event {} {}", row.sequence, what));
+  struct Diagnosis {
+    std::string_view damage;
+    std::string what;
+  };
+
+  bool bad(const Row& row, std::string_view damage, std::string_view what) {
+    bad(row.sequence, printable(row.id.substr(0, 64)), damage, fmt::format("event {} {}", row.sequence, what));
     return false;
   }
 
@@ -127,26 +135,28 @@ class Walk {
   }
 
   // The row does not fit behind the one before it. Says how that came about as far as the rows around it tell.
-  Result<std::string> diagnose(const Row& row, const Row* next) const {
+  Result<Diagnosis> diagnose(const Row& row, const Row* next) const {
     bool next_skips_it = next != nullptr && equal_constant_time(next->prev_hmac, previous_);
     if (!is_genuine_somewhere(row)) {
-      if (next_skips_it) return "was inserted: the one behind it follows on the one before it";
-      if (next != nullptr && equal_constant_time(next->prev_hmac, row.hmac)) return "was edited";
-      return "was edited or replaced";
+      if (next_skips_it) return Diagnosis{"inserted", "was inserted: the one behind it follows on the one before it"};
+      if (next != nullptr && equal_constant_time(next->prev_hmac, row.hmac)) return Diagnosis{"edited", "was edited"};
+      return Diagnosis{"edited", "was edited or replaced"};
     }
     MEZ_TRY(auto reader, database_.snapshot());
     MEZ_TRY(
         std::int64_t original,
         reader.query_integer("SELECT sequence FROM audit_events WHERE hmac = ?1 AND sequence <> ?2 ORDER BY sequence",
                              {row.hmac, row.sequence}));
-    if (original != 0) return fmt::format("is a duplicate of event {}", original);
+    if (original != 0) return Diagnosis{"duplicated", fmt::format("is a duplicate of event {}", original)};
     if (next_skips_it && is_genuine_somewhere(*next)) {
-      return fmt::format("was swapped with event {}", next->sequence);
+      return Diagnosis{"swapped", fmt::format("was swapped with event {}", next->sequence)};
     }
     MEZ_TRY(std::int64_t predecessor,
             reader.query_integer("SELECT sequence FROM audit_events WHERE hmac = ?1", {row.prev_hmac}));
-    if (predecessor != 0) return fmt::format("was moved: it belongs behind what is now event {}", predecessor);
-    return "does not follow on the one before it: events between them were deleted";
+    if (predecessor != 0) {
+      return Diagnosis{"moved", fmt::format("was moved: it belongs behind what is now event {}", predecessor)};
+    }
+    return Diagnosis{"deleted", "does not follow on the one before it: events between them were deleted"};
   }
 
   store::Database& database_;
@@ -197,15 +207,15 @@ Result<VerifyReport> verify_chain(store::Database& database, const ChainKeys& ke
   std::int64_t ends_at = walk.expected() - 1;
   if (ends_at < written.sequence) {
     walk.bad(
-        ends_at + 1, "",
+        ends_at + 1, "", "truncated",
         fmt::format("the log ends at event {}, but {} were written: its end was cut off, or the database was rolled "
                     "back to an older state",
                     ends_at, written.sequence));
   } else if (!head && ends_at > 0) {
-    walk.bad(ends_at, "", "the checkpoint of the log (table audit_head) was deleted");
+    walk.bad(ends_at, "", "deleted", "the checkpoint of the log (table audit_head) was deleted");
   } else if (head && !head->is_sealed(keys)) {
     walk.bad(
-        ends_at, "",
+        ends_at, "", keys.knows(head->key_id) ? "edited" : "unknown key",
         keys.knows(head->key_id)
             ? "the checkpoint of the log (table audit_head) was changed"
             : fmt::format("the checkpoint of the log is sealed with the key {}, which is not configured: add it to "
@@ -213,18 +223,19 @@ Result<VerifyReport> verify_chain(store::Database& database, const ChainKeys& ke
                           printable(head->key_id.substr(0, 16))));
   } else if (head && head->sequence > ends_at) {
     walk.bad(
-        ends_at + 1, "",
+        ends_at + 1, "", "truncated",
         fmt::format("the log ends at event {}, but {} were written: its end was cut off", ends_at, head->sequence));
   } else if (head && head->sequence < ends_at) {
     walk.bad(
-        head->sequence + 1, "",
+        head->sequence + 1, "", "rolled back",
         fmt::format("events {} to {} are behind the checkpoint of the log: it was rolled back, or they were appended "
                     "by somebody else",
                     head->sequence + 1, ends_at));
   } else if (head && !equal_constant_time(head->hmac, walk.previous())) {
-    walk.bad(ends_at, "", fmt::format("event {} is not the one that the checkpoint of the log names", ends_at));
+    walk.bad(ends_at, "", "edited",
+             fmt::format("event {} is not the one that the checkpoint of the log names", ends_at));
   } else if (ends_at == written.sequence && !equal_constant_time(written.hmac, walk.previous())) {
-    walk.bad(ends_at, "", fmt::format("event {} is not the one that this hub wrote", ends_at));
+    walk.bad(ends_at, "", "rolled back", fmt::format("event {} is not the one that this hub wrote", ends_at));
   }
   return walk.report();
 }

@@ -88,7 +88,12 @@ struct Config {
     Secret hmac_key;  // empty: the chain shows accidents only
     std::vector<Secret> previous_hmac_keys;
     std::string sink_webhook_url;
+    Secret sink_webhook_secret;
+    std::filesystem::path sink_webhook_ca_file;
+    bool sink_webhook_allow_private = false;
     std::filesystem::path sink_file_path;
+    std::optional<HostPort> sink_syslog_addr;
+    std::filesystem::path sink_syslog_ca_file;
   } audit;
 
   // What each key was set to, hashed: which keys differ between two configurations, without keeping secrets twice.

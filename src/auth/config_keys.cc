@@ -174,6 +174,39 @@ Status set_previous_hmac_keys(Config& config, const RawValue& value) {
   return {};
 }
 
+Status set_webhook_url(Config& config, const RawValue& value) {
+  const std::string& text = value.items.at(0);
+  bool plain = std::all_of(text.begin(), text.end(), [](unsigned char c) { return c > ' ' && c < 0x7f; });
+  if (!plain || !text.starts_with("https://") || text.size() < 9) {
+    // The URL is not shown: it may hold a token.
+    if (text.starts_with("http://")) return fail(ErrorCode::kInvalidArgument, "events are not sent in clear (http://)");
+    return fail(ErrorCode::kInvalidArgument, "it is no https:// URL");
+  }
+  if (text.find('@') != std::string::npos) return fail(ErrorCode::kInvalidArgument, "a URL with a user is not taken");
+  config.audit.sink_webhook_url = text;
+  return {};
+}
+
+Status set_webhook_secret(Config& config, const RawValue& value) {
+  if (value.items.at(0).size() < 16) {
+    return fail(ErrorCode::kInvalidArgument, "the secret is shorter than 16 characters");
+  }
+  config.audit.sink_webhook_secret = Secret(std::string_view(value.items.at(0)));
+  return {};
+}
+
+template <class Member>
+Setter absolute_path_into(Member member) {
+  return [member](Config& config, const RawValue& value) -> Status {
+    const std::string& text = value.items.at(0);
+    if (!text.starts_with('/') || text.ends_with('/') || text.find('\0') != std::string::npos) {
+      return fail(ErrorCode::kInvalidArgument, "'{}' is not the absolute path of a file", printable(text));
+    }
+    member(config) = text;
+    return {};
+  };
+}
+
 constexpr const char* kAnyText = "use plain text";
 constexpr const char* kBool = "use true or false";
 constexpr const char* kAddress = "use host:port, or :port for every interface";
@@ -390,12 +423,32 @@ void add_recording_and_audit(std::vector<ConfigKey>& keys) {
   keys.push_back(key("audit.previous_hmac_keys", "list", "", "use a list of keys of at least 16 characters each",
                      set_previous_hmac_keys, "Keys that older events were chained with, so that they still verify.",
                      {.takes_list = true, .sensitivity = Sensitivity::kSecret}));
-  keys.push_back(key("audit.sink.webhook_url", "url", "", "use http:// or https://",
-                     url_into([](C& c) -> std::string& { return c.audit.sink_webhook_url; }),
-                     "Every event is sent here, too.", {.honoured = kNotYet}));
-  keys.push_back(key("audit.sink.file_path", "path", "", kAnyText,
-                     text_into([](C& c) -> auto& { return c.audit.sink_file_path; }),
-                     "Every event is appended to this file, too.", {.honoured = kNotYet}));
+  keys.push_back(key("audit.sink.webhook_url", "url", "", "use https://host/path", set_webhook_url,
+                     "Every event is sent here, too, by HTTPS POST (docs/audit-sinks.md)."));
+  keys.push_back(key("audit.sink.webhook_secret", "secret", "", "use at least 16 characters", set_webhook_secret,
+                     "Signs what the webhook is sent (`X-Mezite-Signature`). Unset: not signed, with a warning.",
+                     {.sensitivity = Sensitivity::kSecret}));
+  keys.push_back(key("audit.sink.webhook_ca_file", "path", "", "use the path of a PEM file",
+                     absolute_path_into([](C& c) -> auto& { return c.audit.sink_webhook_ca_file; }),
+                     "CA certificates that the webhook's server is checked against. Unset: the system's."));
+  keys.push_back(key("audit.sink.webhook_allow_private", "truth value", "false", kBool,
+                     bool_into([](C& c) -> auto& { return c.audit.sink_webhook_allow_private; }),
+                     "Let the webhook be at a private, loopback or link-local address."));
+  keys.push_back(key("audit.sink.file_path", "path", "", "use an absolute path",
+                     absolute_path_into([](C& c) -> auto& { return c.audit.sink_file_path; }),
+                     "Every event is appended to this file, too, one JSON object a line."));
+  keys.push_back(key(
+      "audit.sink.syslog_addr", "address", "", "use host:port",
+      [](C& c, const RawValue& value) -> Status {
+        MEZ_TRY(HostPort address, net::parse_host_port(value.items.at(0), 6514));
+        if (address.host.empty()) return fail(ErrorCode::kInvalidArgument, "it has no host");
+        c.audit.sink_syslog_addr = std::move(address);
+        return {};
+      },
+      "Every event is sent to this syslog server, too (RFC 5424 over TLS; port 6514 unless told)."));
+  keys.push_back(key("audit.sink.syslog_ca_file", "path", "", "use the path of a PEM file",
+                     absolute_path_into([](C& c) -> auto& { return c.audit.sink_syslog_ca_file; }),
+                     "CA certificates that the syslog server is checked against. Unset: the system's."));
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ struct Services::Parts {
   std::unique_ptr<store::Database> database;
   std::unique_ptr<pki::Authority> authority;
   std::unique_ptr<audit::AuditLog> audit;
+  std::unique_ptr<audit::Sinks> audit_sinks;
   std::unique_ptr<identity::Identity> identity;
   recording::LocalStorage recordings;
 };
@@ -34,6 +35,7 @@ Services::Services(Config config_in, const Clock& clock_in, Parts parts)
       database(std::move(parts.database)),
       authority(std::move(parts.authority)),
       audit(std::move(parts.audit)),
+      audit_sinks(std::move(parts.audit_sinks)),
       identity(std::move(parts.identity)),
       recordings(std::move(parts.recordings)),
       anonymous_calls(kAnonymousLimits, clock_in),
@@ -55,6 +57,15 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   log_options.hmac_key = config.audit.hmac_key.clone();
   for (const Secret& key : config.audit.previous_hmac_keys) log_options.previous_hmac_keys.push_back(key.clone());
   MEZ_TRY(auto log, audit::AuditLog::open(*database, std::move(log_options), clock));
+  audit::SinkOptions sink_options{.cluster_name = config.cluster_name,
+                                  .webhook_url = config.audit.sink_webhook_url,
+                                  .webhook_secret = config.audit.sink_webhook_secret.clone(),
+                                  .webhook_ca_file = config.audit.sink_webhook_ca_file,
+                                  .webhook_allow_private = config.audit.sink_webhook_allow_private,
+                                  .file_path = config.audit.sink_file_path,
+                                  .syslog_addr = config.audit.sink_syslog_addr,
+                                  .syslog_ca_file = config.audit.sink_syslog_ca_file};
+  MEZ_TRY(auto sinks, audit::Sinks::start(*log, *database, std::move(sink_options), clock));
   MEZ_TRY(auto identity, identity::Identity::open(*database, clock, argon2));
   // A node under one of these names would have a host certificate that stands for the hub.
   identity->nodes.set_reserved_names(config.cluster_name, {config.proxy.public_addr.host});
@@ -69,9 +80,9 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
         "audit.hmac_key is not set: the audit log's chain shows accidents, but not tampering; set "
         "MEZITE_AUDIT_HMAC_KEY to a secret of 32 random bytes in hexadecimal");
   }
-  std::unique_ptr<Services> services(new Services(
-      std::move(config), clock,
-      Parts{std::move(database), std::move(authority), std::move(log), std::move(identity), std::move(recordings)}));
+  std::unique_ptr<Services> services(new Services(std::move(config), clock,
+                                                  Parts{std::move(database), std::move(authority), std::move(log),
+                                                        std::move(sinks), std::move(identity), std::move(recordings)}));
   if (services->authority->created_now()) {
     for (const pki::AuthorityStatus& ca : services->authority->status()) {
       audit::Event event = audit::make_event(audit::EventKind::kCaCreated, clock);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "audit/audit_log.hh"
+#include "audit/sink/sinks.hh"
 #include "auth/config.hh"
 #include "base/clock.hh"
 #include "identity/identity.hh"
@@ -57,6 +58,7 @@ class Services {
   const std::unique_ptr<store::Database> database;
   const std::unique_ptr<pki::Authority> authority;
   const std::unique_ptr<audit::AuditLog> audit;
+  const std::unique_ptr<audit::Sinks> audit_sinks;
   const std::unique_ptr<identity::Identity> identity;
   recording::LocalStorage recordings;
   // Bounds callers that nobody knows yet: logins and joins per source.

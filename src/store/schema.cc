@@ -166,12 +166,33 @@ constexpr std::string_view kKeyPlaces = R"sql(
 ALTER TABLE certificate_authorities ADD COLUMN kms_alias TEXT NOT NULL DEFAULT '';
 )sql";
 
+// Lists go by time, newest first, with the sequence as the last word; text by words. audit_words is keyed by
+// (milliseconds << 20 | the low bits of the sequence), so that its answers come in the order of the lists.
+constexpr std::string_view kAuditSearch = R"sql(
+DROP INDEX audit_events_by_type;
+DROP INDEX audit_events_by_user;
+DROP INDEX audit_events_by_session;
+CREATE INDEX audit_events_by_type_time ON audit_events (event_type, timestamp);
+CREATE INDEX audit_events_by_user_time ON audit_events (user_name, timestamp) WHERE user_name <> '';
+CREATE INDEX audit_events_by_user_type ON audit_events (user_name, event_type, timestamp) WHERE user_name <> '';
+CREATE INDEX audit_events_by_session_time ON audit_events (session_id, timestamp) WHERE session_id <> '';
+
+CREATE VIRTUAL TABLE audit_words USING fts5 (words, content='', columnsize=0, tokenize='unicode61 remove_diacritics 0');
+INSERT INTO audit_words (rowid, words)
+  SELECT (max(0, min(timestamp, 8796093022207)) << 20) | (sequence & 1048575),
+    (SELECT group_concat(value, ' ') FROM json_tree(audit_events.json) WHERE atom IS NOT NULL AND type = 'text')
+  FROM audit_events;
+
+CREATE TABLE audit_sinks (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT;
+)sql";
+
 constexpr std::array kSchema = std::to_array<Migration>({
     {1, "settings", kSettings},
     {2, "identity", kIdentity},
     {3, "audit", kAudit},
     {4, "authorities", kAuthorities},
     {5, "key places", kKeyPlaces},
+    {6, "audit search", kAuditSearch},
 });
 
 }  // namespace

@@ -3,8 +3,10 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 from harness.cluster import BIN
+from harness.receivers import Webhook, make_tls
 from harness.wait import patience, until
 
 from .acceptance import check
@@ -90,3 +92,27 @@ def test_sqlite_backup_and_restore(fresh):
     cluster.wait_healthy()
     assert "alice" in cluster.mezctl("users", "list")
     assert run("mezctl audit verify", **on_hub(cluster)).returncode == 0
+
+
+@check("R14")
+def test_audit_sinks_by_their_variables_and_nothing_is_pruned(fresh, tmp_path):
+    tls = make_tls(tmp_path / "tls")
+    receiver, path = Webhook(tls), tmp_path / "audit.jsonl"
+    try:
+        cluster = fresh(config={"recording": {"backend": "local"}},
+                        env={"MEZITE_AUDIT_SINK_WEBHOOK_URL": receiver.url, "MEZITE_AUDIT_SINK_FILE_PATH": str(path),
+                             "MEZITE_AUDIT_SINK_WEBHOOK_CA_FILE": str(tls / "ca.pem"), "MEZITE_AUDIT_SINK_WEBHOOK_ALLOW_PRIVATE": "true"})
+        cluster.user("somebody", "access")
+        wanted = {e["id"] for e in cluster.audit("--limit=1000")}
+        until(lambda: wanted <= {e["id"] for e in receiver.events()}, "every event at the webhook")
+        until(lambda: wanted <= {json.loads(line)["id"] for line in path.read_text().splitlines()}, "every event in the file")
+        # A year on, nothing has gone by itself.
+        libfaketime = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+        cluster.hub.stop()
+        cluster.hub.env |= {"LD_PRELOAD": str(libfaketime), "FAKETIME": "+365d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        cluster.hub.start()
+        cluster.wait_healthy()
+        assert wanted <= {e["id"] for e in cluster.audit("--limit=1000")}
+        assert cluster.mezctl("audit", "verify").startswith("ok")
+    finally:
+        receiver.close()

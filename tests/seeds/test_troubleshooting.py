@@ -140,3 +140,30 @@ def test_agent_ignores_the_log_level(cluster):
     assert [e for e in agent.events() if e["level"] == "info"]
     other = cluster.start_agent("seed-t36b", MEZITE_LOG_LEVEL="debug")
     assert not [e for e in other.events() if e["level"] == "debug"]
+
+
+@check("T34")
+def test_audit_key_rotates_and_the_chain_verifies_across(fresh):
+    cluster = fresh()
+    cluster.user("before", "access")
+    old, new = cluster.hub_env["MEZITE_AUDIT_HMAC_KEY"], "6e" * 32
+    kept = cluster.mezctl("audit", "checkpoints", "export")
+    (cluster.dir / "kept.jsonl").write_text(kept)
+
+    def restart_with(**env):
+        cluster.hub.stop()
+        cluster.hub_env |= env
+        cluster.start_hub()
+
+    restart_with(MEZITE_AUDIT_HMAC_KEY=new, MEZITE_AUDIT_PREVIOUS_HMAC_KEYS=old)
+    cluster.user("after", "access")
+    verified = run(f"mezctl audit verify --checkpoints={cluster.dir}/kept.jsonl", **on_hub(cluster))
+    assert verified.returncode == 0 and verified.stdout.startswith("ok"), verified
+    ids = {e["hmac_key_id"] for e in cluster.audit("--limit=1000")}
+    assert len(ids) == 2, "events say which key they were chained with"
+    # Without the old key the hub can't tell, and says which one it needs.
+    restart_with(MEZITE_AUDIT_PREVIOUS_HMAC_KEYS="")
+    verified = run("mezctl audit verify", **on_hub(cluster))
+    assert verified.returncode != 0 and "audit.previous_hmac_keys" in verified.stderr
+    restart_with(MEZITE_AUDIT_PREVIOUS_HMAC_KEYS=old)
+    assert run("mezctl audit verify", **on_hub(cluster)).returncode == 0

@@ -47,6 +47,10 @@ class AdminService final : public v1::AdminService::CallbackService {
   MEZ_RPC(ListAuditEvents, ListAuditEventsRequest, ListAuditEventsResponse, Policy::rule("audit", "list"),
           list_audit_events)
   MEZ_RPC(VerifyAudit, VerifyAuditRequest, VerifyAuditResponse, Policy::rule("audit", "read"), verify_audit)
+  MEZ_RPC(ExportAuditCheckpoints, ExportAuditCheckpointsRequest, ExportAuditCheckpointsResponse,
+          Policy::rule("audit", "read"), export_audit_checkpoints)
+  MEZ_RPC(ListAuditSinks, ListAuditSinksRequest, ListAuditSinksResponse, Policy::rule("audit", "read"),
+          list_audit_sinks)
 
   // A user sees the recordings of their own sessions without a rule; the handlers decide.
   MEZ_RPC(ListRecordings, ListRecordingsRequest, ListRecordingsResponse, Policy::user(), list_recordings_rpc)

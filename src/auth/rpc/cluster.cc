@@ -1,4 +1,5 @@
 // Certificate authorities and the audit log.
+#include "audit/sink/sinks.hh"
 #include "auth/record.hh"
 #include "auth/rpc/handlers.hh"
 
@@ -47,25 +48,60 @@ Status list_audit_events(Services& services, const Call&, const v1::ListAuditEve
   }
   if (request.limit() > 0) filter.limit = static_cast<std::size_t>(request.limit());
   if (request.after_sequence() > 0) filter.after_sequence = request.after_sequence();
+  filter.text = request.text();
+  if (request.before_sequence() > 0) {
+    filter.before = audit::Filter::Position{request.before_ms(), request.before_sequence()};
+  }
   MEZ_TRY(std::vector<audit::StoredEvent> events, services.audit->list(filter));
   for (const audit::StoredEvent& event : events) {
     v1::AuditEvent* out = response.add_events();
     out->set_sequence(event.sequence);
     out->set_json(event.json);
+    out->set_timestamp_ms(event.timestamp_ms);
   }
   return {};
 }
 
-Status verify_audit(Services& services, const Call& call, const v1::VerifyAuditRequest&,
+Status verify_audit(Services& services, const Call& call, const v1::VerifyAuditRequest& request,
                     v1::VerifyAuditResponse& response) {
+  std::vector<std::string> checkpoints(request.checkpoints().begin(), request.checkpoints().end());
   auto go_on = [&call](std::int64_t, std::int64_t) { return !call.cancelled(); };
-  MEZ_TRY(audit::VerifyReport report, services.audit->verify(go_on));
+  MEZ_TRY(audit::VerifyReport report, services.audit->verify(go_on, checkpoints));
   response.set_ok(report.ok);
   response.set_verified(report.verified);
   response.set_first_bad_sequence(report.first_bad_sequence);
   response.set_first_bad_id(report.first_bad_id);
   response.set_problem(report.problem);
   response.set_keyed(report.keyed);
+  response.set_damage(report.damage);
+  response.set_checkpoints(static_cast<std::int64_t>(report.checkpoints));
+  return {};
+}
+
+Status export_audit_checkpoints(Services& services, const Call&, const v1::ExportAuditCheckpointsRequest& request,
+                                v1::ExportAuditCheckpointsResponse& response) {
+  if (request.limit() < 0 || static_cast<std::size_t>(request.limit()) > audit::kMaxListLimit) {
+    return fail(ErrorCode::kInvalidArgument, "the limit is 1 to {}", audit::kMaxListLimit);
+  }
+  std::size_t limit = request.limit() > 0 ? static_cast<std::size_t>(request.limit()) : audit::kMaxListLimit;
+  MEZ_TRY(std::vector<std::string> lines, services.audit->export_checkpoints(limit));
+  for (std::string& line : lines) response.add_lines(std::move(line));
+  return {};
+}
+
+Status list_audit_sinks(Services& services, const Call&, const v1::ListAuditSinksRequest&,
+                        v1::ListAuditSinksResponse& response) {
+  for (const audit::SinkStatus& sink : services.audit_sinks->status()) {
+    v1::AuditSink* out = response.add_sinks();
+    out->set_name(sink.name);
+    out->set_target(sink.target);
+    out->set_delivered_sequence(sink.delivered_sequence);
+    out->set_last_sequence(sink.last_sequence);
+    out->set_lag_ms(sink.lag.count());
+    out->set_failures(sink.failures);
+    out->set_last_error(sink.last_error);
+    out->set_delivered_at_ms(sink.delivered_at ? to_unix_millis(*sink.delivered_at) : 0);
+  }
   return {};
 }
 

@@ -34,6 +34,9 @@ Status export_ca(Services&, const Call&, const v1::ExportCaRequest&, v1::ExportC
 
 Status list_audit_events(Services&, const Call&, const v1::ListAuditEventsRequest&, v1::ListAuditEventsResponse&);
 Status verify_audit(Services&, const Call&, const v1::VerifyAuditRequest&, v1::VerifyAuditResponse&);
+Status export_audit_checkpoints(Services&, const Call&, const v1::ExportAuditCheckpointsRequest&,
+                                v1::ExportAuditCheckpointsResponse&);
+Status list_audit_sinks(Services&, const Call&, const v1::ListAuditSinksRequest&, v1::ListAuditSinksResponse&);
 
 Status list_recordings_rpc(Services&, const Call&, const v1::ListRecordingsRequest&, v1::ListRecordingsResponse&);
 Status read_recording_rpc(Services&, const Call&, const v1::ReadRecordingRequest&, v1::ReadRecordingResponse&);

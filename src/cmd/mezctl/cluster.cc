@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <span>
 
+#include "base/file.hh"
 #include "base/text.hh"
 #include "client/admin_json.hh"
 #include "cmd/mezctl/commands.hh"
@@ -16,7 +18,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::chrono::minutes kVerifyTimeout{30};
-constexpr int kMaxLimit = 1000;
+constexpr int kMaxPage = 1000;
+constexpr int kMaxLimit = 1'000'000;
+constexpr std::size_t kMaxCheckpoints = 5000;  // sent to be compared: the newest of a file
 constexpr int kFollowIntervalMs = 1000;
 
 // "10m" (ago), "2026-03-24T09:15:00Z", "2026-03-24" → milliseconds since 1970; 0 for an empty text.
@@ -43,7 +47,8 @@ Result<v1::ListAuditEventsRequest> request_of(const AuditFlags& flags, SystemTim
     return fail(ErrorCode::kInvalidArgument, "--limit: {} is not from 1 to {}; --since and --until reach older events",
                 flags.limit, kMaxLimit);
   }
-  request.set_limit(flags.limit);
+  request.set_limit(std::min(flags.limit, kMaxPage));
+  request.set_text(flags.text);
   return request;
 }
 
@@ -123,42 +128,100 @@ Status ca_export(Context& context, const ExportFlags& flags) {
 }
 
 Status audit_list(Context& context, const AuditFlags& flags) {
-  MEZ_TRY(const auto request, request_of(flags, context.now()));
-  MEZ_TRY(const auto response, context.ask<v1::ListAuditEventsResponse>("ListAuditEvents", request));
-  if (context.format() != Format::kText) {
-    Json events = Json::array();
-    for (const v1::AuditEvent& event : response.events()) events.push_back(parse(event));
-    return context.print_json(events);
-  }
+  MEZ_TRY(auto request, request_of(flags, context.now()));
+  const bool text = context.format() == Format::kText;
+  Json events = Json::array();
   client::Table table({"TIME (UTC)", "CODE", "TYPE", "USER", "RESOURCE", "RESULT", "DETAILS"});
-  for (const v1::AuditEvent& event : response.events()) table.add(row_of(parse(event)));
-  if (response.events_size() == flags.limit) {
+  int left = flags.limit;
+  bool more = true;
+  while (more && left > 0) {
+    request.set_limit(std::min(left, kMaxPage));
+    MEZ_TRY(const auto response, context.ask<v1::ListAuditEventsResponse>("ListAuditEvents", request));
+    for (const v1::AuditEvent& event : response.events()) {
+      if (text) {
+        table.add(row_of(parse(event)));
+      } else {
+        events.push_back(parse(event));
+      }
+      request.set_before_ms(event.timestamp_ms());
+      request.set_before_sequence(event.sequence());
+    }
+    left -= response.events_size();
+    more = response.events_size() == request.limit();
+  }
+  if (!text) return context.print_json(events);
+  if (more) {
     say(fmt::format("the newest {}; there may be more: --limit, --since and --until choose others", flags.limit));
   }
   return context.print(table.text(context.colour()));
 }
 
-Status audit_verify(Context& context) {
-  MEZ_TRY(const auto response,
-          context.ask<v1::VerifyAuditResponse>("VerifyAudit", v1::VerifyAuditRequest(), kVerifyTimeout));
+Status audit_verify(Context& context, const CheckpointFlags& flags) {
+  v1::VerifyAuditRequest request;
+  if (!flags.file.empty()) {
+    MEZ_TRY(const Bytes content, read_file(flags.file));
+    std::vector<std::string_view> lines;
+    for (const std::string_view line : split(as_text(content), '\n')) {
+      if (!trim(line).empty()) lines.push_back(trim(line));
+    }
+    if (lines.empty()) return fail(ErrorCode::kInvalidArgument, "{} holds no checkpoint", flags.file);
+    const std::size_t skipped = lines.size() - std::min(lines.size(), kMaxCheckpoints);
+    for (const std::string_view line : std::span(lines).subspan(skipped)) request.add_checkpoints(std::string(line));
+  }
+  MEZ_TRY(const auto response, context.ask<v1::VerifyAuditResponse>("VerifyAudit", request, kVerifyTimeout));
   if (context.format() != Format::kText) {
     MEZ_CHECK(context.print_json(client::message_to_json(response)));
   } else if (response.ok()) {
     MEZ_CHECK(context.print(fmt::format(
-        "ok: the chain of {} events is intact{}\n", response.verified(),
+        "ok: the chain of {} events is intact{}{}\n", response.verified(),
+        flags.file.empty() ? "" : fmt::format(" and agrees with {} checkpoints", response.checkpoints()),
         response.keyed() ? ""
                          : "; without audit.hmac_key it shows accidents, not somebody who can write the database")));
   }
   if (response.ok()) return {};
-  return fail(ErrorCode::kCorrupt, "the audit chain breaks at event {} ({}): {}; {} events before it are intact",
+  return fail(ErrorCode::kCorrupt, "the audit chain breaks at event {} ({}), {}: {}; {} events before it are intact",
               response.first_bad_sequence(),
               response.first_bad_id().empty() ? "no id" : printable(response.first_bad_id()),
-              printable(response.problem()), response.verified());
+              printable(response.damage()), printable(response.problem()), response.verified());
+}
+
+Status audit_export_checkpoints(Context& context, const CheckpointFlags& flags) {
+  MEZ_TRY(const auto response, context.ask<v1::ExportAuditCheckpointsResponse>("ExportAuditCheckpoints",
+                                                                               v1::ExportAuditCheckpointsRequest()));
+  std::string text;
+  for (const std::string& line : response.lines()) text += line + "\n";
+  if (flags.file.empty()) return context.print(text);
+  MEZ_CHECK(write_file(flags.file, as_bytes(text), 0644));
+  say(fmt::format("{} checkpoints in {}: keep it on another machine", response.lines_size(), flags.file));
+  return {};
+}
+
+Status audit_sinks(Context& context) {
+  MEZ_TRY(const auto response, context.ask<v1::ListAuditSinksResponse>("ListAuditSinks", v1::ListAuditSinksRequest()));
+  if (context.format() != Format::kText) {
+    Json sinks = client::message_to_json(response)["sinks"];
+    for (int i = 0; i < response.sinks_size(); ++i) {
+      Json& sink = sinks[static_cast<std::size_t>(i)];
+      sink.erase("lag");  // a duration, where other fields of that ending are instants
+      sink["lag_ms"] = response.sinks(i).lag_ms();
+    }
+    return context.print_json(sinks);
+  }
+  client::Table table({"NAME", "TARGET", "DELIVERED", "WAITING", "LAG", "LAST DELIVERY", "ERROR"});
+  for (const v1::AuditSink& sink : response.sinks()) {
+    table.add({sink.name(), sink.target(), std::to_string(sink.delivered_sequence()),
+               std::to_string(sink.last_sequence() - sink.delivered_sequence()),
+               format_duration(std::chrono::milliseconds(sink.lag_ms() / 1000 * 1000)),
+               sink.delivered_at_ms() == 0 ? "–" : client::shown_time(sink.delivered_at_ms(), context.now()),
+               sink.last_error()});
+  }
+  if (response.sinks().empty()) say("no sink is configured: audit.sink.* in docs/configuration.md");
+  return context.print(table.text(context.colour()));
 }
 
 Status audit_follow(Context& context, const AuditFlags& flags) {
   AuditFlags all = flags;
-  all.limit = kMaxLimit;
+  all.limit = kMaxPage;
   MEZ_TRY(auto request, request_of(all, context.now()));
   // From the youngest event of any kind on.
   v1::ListAuditEventsRequest youngest;
@@ -184,7 +247,7 @@ Status audit_follow(Context& context, const AuditFlags& flags) {
     }
     // Until the next look, or until who reads has gone.
     pollfd reader{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
-    if (events.size() < static_cast<std::size_t>(kMaxLimit) && ::poll(&reader, 1, kFollowIntervalMs) > 0) return {};
+    if (events.size() < static_cast<std::size_t>(kMaxPage) && ::poll(&reader, 1, kFollowIntervalMs) > 0) return {};
   }
 }
 

@@ -26,6 +26,7 @@ struct Flags {
   TokenFlags token;
   ExportFlags ca_export;
   AuditFlags audit;
+  CheckpointFlags checkpoints;
   RecordingFilter recordings;
   PlayFlags play;
   RecordingExportFlags recording_export;
@@ -265,10 +266,23 @@ class CommandLine {
         "  mezctl audit ls --user=alice --since=2026-03-24 --format=json"));
     list->alias("list");
     add_audit_filter(list);
+    list->add_option("--text", flags_.audit.text, "all of these words: 'web-01 denied', 'den*'");
     list->add_option("--since", flags_.audit.since, "a duration ago (10m, 24h) or a time");
     list->add_option("--until", flags_.audit.until, "a duration ago or a time");
-    list->add_option("--limit", flags_.audit.limit, "at most this many (default 100, up to 1000)");
-    with_format(command(audit, "verify", "walk the chain and name the first bad event", audit_verify));
+    list->add_option("--limit", flags_.audit.limit, "at most this many (default 100, up to 1000000)");
+    CLI::App* verify = with_format(command(
+        audit, "verify", "walk the chain and name the first bad event",
+        [this](Context& context) { return audit_verify(context, flags_.checkpoints); },
+        "  mezctl audit verify --checkpoints=/backup/mezite-checkpoints.jsonl"));
+    verify->add_option("--checkpoints", flags_.checkpoints.file, "compare with the exported checkpoints in this file");
+    CLI::App* checkpoints = audit->add_subcommand("checkpoints", "signed checkpoints, to be kept on another machine");
+    checkpoints->require_subcommand(1);
+    CLI::App* exported = command(
+        checkpoints, "export", "make one and print all, one JSON object a line",
+        [this](Context& context) { return audit_export_checkpoints(context, flags_.checkpoints); },
+        "  mezctl audit checkpoints export | ssh backup 'cat > mezite-checkpoints.jsonl'");
+    exported->add_option("--output,-o", flags_.checkpoints.file, "a file in place of standard output");
+    with_format(command(audit, "sinks", "where events are sent to, and how far each is behind", audit_sinks));
     CLI::App* follow = with_format(command(audit, "follow", "print events as they come, until interrupted",
                                            [this](Context& context) { return audit_follow(context, flags_.audit); }));
     add_audit_filter(follow);

@@ -65,11 +65,16 @@ struct ExportFlags {
 Status ca_export(Context& context, const ExportFlags& flags);
 
 struct AuditFlags {
-  std::string type, since, until, user, session;
+  std::string type, since, until, user, session, text;
   int limit = 100;
 };
 Status audit_list(Context& context, const AuditFlags& flags);
-Status audit_verify(Context& context);
+struct CheckpointFlags {
+  std::string file;  // verify: lines to compare with; export: where to write, standard output when empty
+};
+Status audit_verify(Context& context, const CheckpointFlags& flags);
+Status audit_export_checkpoints(Context& context, const CheckpointFlags& flags);
+Status audit_sinks(Context& context);
 Status audit_follow(Context& context, const AuditFlags& flags);
 
 struct RecordingFilter {
