@@ -1,11 +1,21 @@
 #!/bin/bash
-# run.sh [ARGUMENTS OF bench.py]: builds the load programs and measures the release build. Needs root (sshd does).
+# run.sh [core|cluster] [ARGUMENTS OF core.py OR cluster.py]: builds the load programs and measures the release build, by
+# default both: the agent's server alone against other SSH servers, and a whole cluster. Needs root (sshd does).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p bench/run bench/results
-[ bench/run/pump -nt bench/load/pump.c ] || gcc -O2 -pthread -o bench/run/pump bench/load/pump.c
-if [ ! bench/run/goload -nt bench/load/goload.go ]; then
+newer() { [ "bench/run/$1" -nt "bench/load/$2" ]; }
+newer pump pump.c || gcc -O2 -pthread -o bench/run/pump bench/load/pump.c
+newer libssh_server libssh_server.cc || g++ -O2 -std=c++20 -pthread -o bench/run/libssh_server bench/load/libssh_server.cc -lssh
+newer goload goload.go ||
   GO111MODULE=off GOFLAGS= GOPATH=$PWD/bench/run/gopath:/usr/share/gocode GOCACHE=$PWD/bench/run/gocache \
     go build -o bench/run/goload bench/load/goload.go
+part=all
+case "${1:-}" in core | cluster) part=$1; shift ;; esac
+failed=0
+if [ "$part" != cluster ]; then
+  ninja -C build --quiet node_sshd login_bench
+  /usr/bin/python3 bench/core.py "$@" || failed=1
 fi
-exec /usr/bin/python3 bench/bench.py "$@"
+if [ "$part" != core ]; then /usr/bin/python3 bench/cluster.py "$@" || failed=1; fi
+exit $failed

@@ -3,14 +3,19 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+
+#include "base/byte_queue.hh"
 
 namespace mezite::net {
 namespace {
 
-constexpr std::size_t kReadBytes = std::size_t{64} << 10;
-constexpr int kReadsPerTurn = 16;
+constexpr std::size_t kReadBytes = std::size_t{256} << 10;
+constexpr int kReadsPerTurn = 2;
+constexpr std::size_t kWriteBytes = std::size_t{256} << 10;  // what is gathered for one write
 constexpr std::chrono::seconds kLastWrites{30};
 
 }  // namespace
@@ -22,6 +27,8 @@ class FdToChannel::Body : public std::enable_shared_from_this<Body> {
 
   void start(ssh::Channel to) {
     channel = std::move(to);
+    if (options.tap && !options.first.empty()) options.tap(options.first);
+    bytes += options.first.size();
     Status watched =
         shard.watch(fd.get(), Interest::kNone, Trigger::kLevel, [self = shared_from_this()](Ready) { self->pump(); });
     if (!watched) {
@@ -61,33 +68,32 @@ class FdToChannel::Body : public std::enable_shared_from_this<Body> {
         if (!(room = send_first())) break;
         continue;
       }
-      auto space = channel.write_space(kReadBytes, options.kind);
-      if (space.empty()) {
+      thread_local std::array<std::uint8_t, kReadBytes> scratch;
+      const std::size_t most = std::min(channel.writable(), scratch.size());
+      if (most == 0) {
         room = false;
         break;
       }
-      ssize_t n = ::read(fd.get(), space.data(), space.size());
-      int error = errno;
-      if (n > 0) {
-        if (options.tap) options.tap({space.data(), static_cast<std::size_t>(n)});
-        bytes += static_cast<std::uint64_t>(n);
-      }
-      channel.commit_write(n > 0 ? static_cast<std::size_t>(n) : 0);
+      ssize_t n = ::read(fd.get(), scratch.data(), most);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EAGAIN) break;
+      if (n == 0 || (n < 0 && errno == EIO)) return finish({});
+      if (n < 0) return finish(std::unexpected(Error{ErrorCode::kIo, std::strerror(errno)}));
+      const BytesView data(scratch.data(), static_cast<std::size_t>(n));
+      if (options.tap) options.tap(data);
+      bytes += data.size();
+      const std::size_t taken = channel.write(data, options.kind);
       if (!fd) return;
-      if (n < 0 && error == EINTR) continue;
-      if (n < 0 && error == EAGAIN) break;
-      if (n == 0 || (n < 0 && error == EIO)) return finish({});
-      if (n < 0) return finish(std::unexpected(Error{ErrorCode::kIo, std::strerror(error)}));
+      options.first.assign(data.begin() + static_cast<std::ptrdiff_t>(taken), data.end());
+      if (data.size() < most) break;  // that was all there is: to ask again would cost a call
     }
     // Without room the channel's on_writable() wakes this.
     shard.modify(fd.get(), room && !paused ? Interest::kRead : Interest::kNone);
   }
 
   bool send_first() {
-    std::size_t n = channel.write(options.first);
-    if (options.tap && n > 0) options.tap(BytesView(options.first).first(n));
+    std::size_t n = channel.write(options.first, options.kind);
     options.first.erase(options.first.begin(), options.first.begin() + static_cast<std::ptrdiff_t>(n));
-    bytes += n;
     return n > 0;
   }
 
@@ -135,31 +141,30 @@ class ChannelToFd::Body : public std::enable_shared_from_this<Body> {
     if (!watched) failed(watched);
   }
 
+  // Packets that come together go out together, at the end of the turn at the latest.
   void write(BytesView data, std::size_t owed) {
     if (finishing) return channel.consumed(owed);
     if (!fd) return channel.consumed(owed);  // broken: swallowed, so that the channel can end
-    std::size_t written = 0;
-    if (buffer.size() == sent) {
-      written = write_some(data);
-      if (!fd) return channel.consumed(owed);
-      bytes += written;
-    }
-    if (written < data.size())
-      buffer.insert(buffer.end(), data.begin() + static_cast<std::ptrdiff_t>(written), data.end());
+    buffer.append(data);
     if (owed > 0) {
       unacknowledged += owed;
-      give_back(written);
     } else {
-      own += data.size() - written;
+      own += data.size();
     }
-    if (buffer.size() > sent) shard.modify(fd.get(), Interest::kWrite);
+    if (full) return;
+    if (buffer.size() >= kWriteBytes) return flush();
+    if (std::exchange(scheduled, true)) return;
+    shard.at_end_of_turn([self = shared_from_this()] {
+      self->scheduled = false;
+      if (!self->full) self->flush();
+    });
   }
 
   void finish(std::move_only_function<void(UniqueFd)> told) {
     if (finishing) return;
     finishing = true;
     finished = std::move(told);
-    if (buffer.size() == sent) {
+    if (buffer.empty()) {
       shard.at_end_of_turn([self = shared_from_this()] { self->complete(); });
     }
   }
@@ -191,22 +196,21 @@ class ChannelToFd::Body : public std::enable_shared_from_this<Body> {
   }
 
   void flush() {
-    if (!fd) return;
+    if (!fd || buffer.empty()) return;
     auto self = shared_from_this();
-    std::size_t written = write_some(BytesView(buffer).subspan(sent));
+    std::size_t written = write_some(buffer.filled());
     if (!fd) return;
     bytes += written;
-    sent += written;
+    buffer.consume(written);
+    if (full != !buffer.empty()) {
+      full = !full;
+      shard.modify(fd.get(), full ? Interest::kWrite : Interest::kNone);
+    }
     // Bytes of our own are counted off first; the window is given back a little late rather than early.
     std::size_t of_own = std::min(own, written);
     own -= of_own;
     give_back(written - of_own);
-    if (sent == buffer.size()) {
-      buffer.clear();
-      sent = 0;
-      shard.modify(fd.get(), Interest::kNone);
-      if (finishing) complete();
-    }
+    if (finishing && buffer.empty()) complete();
   }
 
   void give_back(std::size_t size) {
@@ -240,16 +244,16 @@ class ChannelToFd::Body : public std::enable_shared_from_this<Body> {
   void release() {
     if (fd) shard.unwatch(fd.get());
     fd.reset();
-    buffer = {};
-    sent = 0;
+    buffer.consume(buffer.size());
   }
 
   UniqueFd fd;
   std::move_only_function<void(Status)> broken;
   std::move_only_function<void(UniqueFd)> finished;
   ssh::Channel channel;
-  Bytes buffer;
-  std::size_t sent = 0;
+  ByteQueue buffer;
+  bool scheduled = false;
+  bool full = false;               // the descriptor takes nothing now
   std::size_t unacknowledged = 0;  // of the channel's window
   std::size_t own = 0;             // bytes of write_own() that wait
   bool finishing = false;

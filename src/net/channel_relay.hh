@@ -14,8 +14,8 @@
 
 namespace mezite::net {
 
-// Descriptor to channel, zero copy: reads straight into the packet that will be encrypted, and only while the channel
-// has room. All calls on the shard's thread; the descriptor is non-blocking.
+// Descriptor to channel: reads as much at once as the channel has room for, and only then. All calls on the shard's
+// thread; the descriptor is non-blocking.
 class FdToChannel {
  public:
   struct Options {
@@ -39,8 +39,8 @@ class FdToChannel {
   std::shared_ptr<Body> body_;
 };
 
-// Channel to descriptor: writes what it can, keeps the rest, and gives the window back as it is written, so the
-// channel's window is what bounds the memory.
+// Channel to descriptor: writes what a turn brought at its end, keeps what does not fit, and gives the window back as
+// it is written, so the channel's window is what bounds the memory.
 class ChannelToFd {
  public:
   // `broken` is called once, when writing fails (EPIPE, ECONNRESET …); the rest is dropped and its window given back.

@@ -1,6 +1,11 @@
 #include "net/ssh_link.hh"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
 
 #include "net/channel_relay.hh"
 #include "net/testing.hh"
@@ -53,6 +58,7 @@ class SshLinkTest : public ::testing::Test {
     client_config.identities.push_back({.signer = new_key()});
     shard_.call([&] {
       ASSERT_TRUE(prepare_socket(wire_.right.get()));
+      client_socket_ = UniqueFd(::dup(wire_.right.get()));
       auto server = std::make_unique<ssh::ServerEndpoint>(server_config, server_, shard_->clock());
       auto client = std::make_unique<ssh::ClientEndpoint>(std::move(client_config), client_, shard_->clock());
       client_endpoint_ = client.get();
@@ -85,6 +91,7 @@ class SshLinkTest : public ::testing::Test {
 
   RunningShard shard_;
   TcpPair wire_;
+  UniqueFd client_socket_;
   TcpPair left_;
   TcpPair right_;
   Server server_;
@@ -198,6 +205,37 @@ TEST_F(SshLinkTest, ADisconnectIsReadByTheOtherEnd) {
   ASSERT_TRUE(why);
   EXPECT_NE(why->message.find("locked (event 1234)"), std::string::npos) << why->message;
   EXPECT_TRUE(client_ended_.take());
+}
+
+// OpenSSH's client logs in with Nagle's algorithm on: with an acknowledgement that is delayed, each second small packet
+// of a login waits for 40 ms.
+TEST_F(SshLinkTest, WhatALoginSendsIsAcknowledgedAtOnce) {
+  const auto sent = [&] {
+    std::uint64_t bytes = 0;
+    shard_.call([&] { bytes = client_link_->bytes_out(); });
+    return bytes;
+  };
+  const auto unacknowledged = [fd = client_socket_.get()] {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    EXPECT_EQ(::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+    return info.tcpi_unacked;
+  };
+  auto fastest = std::chrono::steady_clock::duration::max();
+  for (int i = 0; i < 10; ++i) {
+    Box<bool> answered;  // after an answer the kernel delays
+    shard_.call([&] {
+      client_endpoint_->global_request("wants-an-answer@example.com", {}, [&](auto) { answered.put(true); });
+    });
+    ASSERT_TRUE(answered.take());
+    const std::uint64_t before = sent();
+    shard_.call([&] { client_endpoint_->global_request("wants-none@example.com", {}, {}); });
+    while (sent() == before) std::this_thread::yield();
+    const auto start = std::chrono::steady_clock::now();
+    while (unacknowledged() > 0 && std::chrono::steady_clock::now() < start + 5s) std::this_thread::yield();
+    fastest = std::min(fastest, std::chrono::steady_clock::now() - start);
+  }
+  EXPECT_LT(fastest, 20ms);
 }
 
 }  // namespace

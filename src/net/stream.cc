@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/byte_queue.hh"
 #include "crypto/tls.hh"
 
 namespace mezite::net {
@@ -48,13 +49,13 @@ class Stream::Body : public std::enable_shared_from_this<Body> {
     if (tls) {
       if (Status written = tls->write(bytes); !written) pending_failure = written.error();
     } else {
-      out.insert(out.end(), bytes.begin(), bytes.end());
+      out.append(bytes);
     }
     if (buffered() > options.high_water) above_mark = true;
     schedule();
   }
 
-  std::size_t buffered() const { return tls ? tls->peek_ciphertext().size() : out.size() - out_sent; }
+  std::size_t buffered() const { return tls ? tls->peek_ciphertext().size() : out.size(); }
 
   void resume() {
     paused = false;
@@ -205,7 +206,7 @@ class Stream::Body : public std::enable_shared_from_this<Body> {
   void flush() {
     blocked = false;
     for (;;) {
-      BytesView bytes = tls ? tls->peek_ciphertext() : BytesView(out).subspan(out_sent);
+      BytesView bytes = tls ? tls->peek_ciphertext() : BytesView(out.filled());
       if (bytes.empty()) break;
       ssize_t n = ::send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (n < 0 && errno == EINTR) continue;
@@ -227,15 +228,7 @@ class Stream::Body : public std::enable_shared_from_this<Body> {
 
   void sent(std::size_t size) {
     if (tls) return tls->drop_ciphertext(size);
-    out_sent += size;
-    if (out_sent == out.size()) {
-      out.clear();
-      out_sent = 0;
-      if (out.capacity() > (std::size_t{1} << 20)) out.shrink_to_fit();
-    } else if (out_sent > (std::size_t{256} << 10) && out_sent > out.size() / 2) {
-      out.erase(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(out_sent));
-      out_sent = 0;
-    }
+    out.consume(size);
   }
 
   void finish_output() {
@@ -255,8 +248,7 @@ class Stream::Body : public std::enable_shared_from_this<Body> {
     if (told != nullptr) told->on_closed(why);
   }
 
-  Bytes out;
-  std::size_t out_sent = 0;
+  ByteQueue out;
   Bytes early;
   std::optional<Error> pending_failure;
   TimerId handshake_timer{};

@@ -60,8 +60,9 @@ Result<Spawned> spawn(const SpawnRequest& request) {
   sigset_t before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  // _Fork() and not fork(): the handlers that libraries have registered for fork() take locks.
-  pid_t pid = ::_Fork();
+  // vfork(): nothing of this process is copied, and no handlers run that libraries have registered for fork(). The
+  // child borrows this thread's memory until it executes; become() writes to its own stack only.
+  pid_t pid = ::vfork();
   if (pid == 0) image.become(report_out.get());
   int error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -17,11 +17,8 @@ std::uint32_t Channel::id() const { return core_ ? core_->id : UINT32_MAX; }
 std::uint64_t Channel::bytes_sent() const { return core_ ? core_->sent : 0; }
 std::uint64_t Channel::bytes_received() const { return core_ ? core_->received : 0; }
 
-std::size_t Channel::write(BytesView data) {
-  return core_ && core_->connection ? core_->connection->write(*core_, data, DataKind::kStdout) : 0;
-}
-std::size_t Channel::write_stderr(BytesView data) {
-  return core_ && core_->connection ? core_->connection->write(*core_, data, DataKind::kStderr) : 0;
+std::size_t Channel::write(BytesView data, DataKind kind) {
+  return core_ && core_->connection ? core_->connection->write(*core_, data, kind) : 0;
 }
 std::size_t Channel::writable() const { return core_ && core_->connection ? core_->connection->writable(*core_) : 0; }
 std::span<std::uint8_t> Channel::write_space(std::size_t max, DataKind kind) {

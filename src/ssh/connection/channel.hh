@@ -36,8 +36,8 @@ class Channel {
   // Sends as much as the peer's window, its packet size and the output high-water mark allow, and says how much.
   // Nothing is queued: the rest is the caller's to send again from on_writable(), which comes whenever room returns
   // after a write (or writable(), or write_space()) that fell short. 0 after send_eof() or close().
-  std::size_t write(BytesView data);
-  std::size_t write_stderr(BytesView data);
+  std::size_t write(BytesView data, DataKind kind = DataKind::kStdout);
+  std::size_t write_stderr(BytesView data) { return write(data, DataKind::kStderr); }
   // How much write() would take now.
   std::size_t writable() const;
 

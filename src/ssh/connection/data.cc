@@ -159,7 +159,10 @@ std::size_t ConnectionCore::writable(ChannelCore& channel) {
     mark_blocked(channel);
     return 0;
   }
-  const std::size_t packets = (limits_.output_high_water_bytes - waiting + channel.max_send - 1) / channel.max_send;
+  // So that write() takes all of it, each packet is counted with what encryption adds.
+  constexpr std::size_t kOverheadBytes = 128;
+  const std::size_t packet = channel.max_send + kOverheadBytes;
+  const std::size_t packets = (limits_.output_high_water_bytes - waiting + packet - 1) / packet;
   return std::min<std::size_t>(channel.peer_window, packets * channel.max_send);
 }
 

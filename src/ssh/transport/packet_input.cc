@@ -28,13 +28,13 @@ std::optional<BytesView> PacketInput::next() {
   const auto filled = queue_.filled();
   const auto& layout = cipher_->layout();
   if (!length_) {
-    if (filled.size() < layout.head_bytes) return std::nullopt;
+    if (filled.size() < layout.head_bytes) return wait_for_more();
     length_ = cipher_->open_length(sequence_, filled.first(layout.head_bytes));
     // Checked before anything is kept for it: the length is not authenticated.
     if (!length_is_possible(*length_)) return refuse(Failure::kLength);
   }
   const std::size_t sealed_bytes = kLengthBytes + *length_ + layout.tag_bytes;
-  if (filled.size() < sealed_bytes) return std::nullopt;
+  if (filled.size() < sealed_bytes) return wait_for_more();
   if (packets_since_keys_ > std::numeric_limits<std::uint32_t>::max()) return refuse(Failure::kMac);
   const auto packet = filled.first(sealed_bytes);
   if (!cipher_->open(sequence_, packet)) return refuse(Failure::kMac);

@@ -6,10 +6,10 @@
 #include <optional>
 #include <span>
 
+#include "base/byte_queue.hh"
 #include "base/bytes.hh"
 #include "base/result.hh"
 #include "ssh/cipher/packet_cipher.hh"
-#include "ssh/transport/byte_queue.hh"
 
 namespace mezite::ssh {
 
@@ -48,6 +48,10 @@ class PacketInput {
  private:
   std::optional<BytesView> refuse(Failure failure) {
     failure_ = failure;
+    return std::nullopt;
+  }
+  std::optional<BytesView> wait_for_more() {
+    queue_.settle();
     return std::nullopt;
   }
   bool length_is_possible(std::uint32_t length) const;

@@ -6,10 +6,10 @@
 #include <memory>
 #include <span>
 
+#include "base/byte_queue.hh"
 #include "base/bytes.hh"
 #include "base/result.hh"
 #include "ssh/cipher/packet_cipher.hh"
-#include "ssh/transport/byte_queue.hh"
 
 namespace mezite::ssh {
 
@@ -24,6 +24,7 @@ class PacketOutput {
   // Room for a payload; end() seals what was written of it. Nothing else may be called in between.
   std::span<std::uint8_t> begin(std::size_t max_payload_bytes);
   Status end(std::size_t payload_bytes);
+  void give_up() { queue_.commit(0); }  // instead of end()
   Status put(BytesView payload);
 
   enum class Sequence { kContinue, kReset };  // strict KEX starts again at 0

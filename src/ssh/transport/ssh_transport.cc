@@ -284,7 +284,10 @@ Status SshTransport::end_packet(std::size_t payload_bytes) {
     queue_.resize(queue_.size() - (reserved - payload_bytes));
     return {};
   }
-  if (payload_bytes == 0) return {};
+  if (payload_bytes == 0) {
+    out_.give_up();
+    return {};
+  }
   empty_rekeys_ = 0;
   if (auto status = out_.end(payload_bytes); !status) return fatal(std::move(status).error());
   if (auto status = rekey_if_due(); !status) return fatal(std::move(status).error());

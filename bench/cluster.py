@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Measures Mezite and OpenSSH in turns, in one run, on loopback; medians and ratios at the end."""
+"""A whole cluster and OpenSSH's jump host, in turns, in one run, on loopback; medians and ratios at the end."""
 import argparse
 import filecmp
 import json
@@ -12,68 +12,13 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from measure import ROOT, RUN, Rows, account, cpu_seconds, settled, tree  # noqa: E402
 from harness.cluster import BIN, Cluster  # noqa: E402
 from harness.ports import free_port  # noqa: E402
 from harness.process import Process  # noqa: E402
 from harness.cluster import port_open  # noqa: E402
 from harness.wait import until  # noqa: E402
-
-RUN = ROOT / "bench" / "run"
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def tree(root: int) -> list[int]:
-    parents = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                parents[int(entry)] = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                pass
-    found, todo = [], [root]
-    while todo:
-        found.append(todo.pop())
-        todo += [pid for pid, parent in parents.items() if parent == found[-1]]
-    return found
-
-
-GROUPS: dict[int, Path] = {}
-
-
-def account(name: str, root: int):
-    """Puts a process into a cpuacct group of its own, where that exists: children that nobody waits for count too."""
-    group = Path(f"/sys/fs/cgroup/cpuacct/mezite-bench-{name}-{root}")
-    try:
-        group.mkdir()
-        for pid in tree(root):
-            (group / "cgroup.procs").write_text(str(pid))
-        GROUPS[root] = group / "cpuacct.usage"
-    except OSError as error:
-        print(f"no cpuacct group for {name} ({error}): CPU from /proc, which misses some children of sshd")
-
-
-def cpu_seconds(root: int) -> float:
-    """CPU of a process and its descendants."""
-    if root in GROUPS:
-        return int(GROUPS[root].read_text()) / 1e9
-    total = 0.0
-    for pid in tree(root):
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += sum(map(int, fields[13 - 2:17 - 2])) / TICK
-        except OSError:
-            pass
-    return total
-
-
-def settled(root: int, processes: int):
-    """Until the processes of a connection are gone and their CPU is counted by their parent."""
-    try:
-        until(lambda: len(tree(root)) <= processes, "connections to be gone", 5)
-    except AssertionError:
-        pass
 
 
 class Sshd:
@@ -95,7 +40,7 @@ class Sshd:
 
 class Bench:
     def __init__(self, arguments):
-        self.a, self.rows = arguments, []
+        self.a, self.rows = arguments, Rows()
         self.cluster = c = Cluster(config={"log": {"level": "warn"}})
         subprocess.run(["usermod", "-p", "*", c.login], check=True)  # sshd without PAM refuses an account that is locked
         c.role("bench", {"node_labels": {"*": "*"}, "logins": [c.login]}, options={"record_session": "off" if arguments.unrecorded else "default"})
@@ -118,10 +63,6 @@ class Bench:
         for name, pid, *_ in self.ways:
             account(name, pid)
 
-    def note(self, what, name, **values):
-        self.rows.append({"what": what, "name": name, **values})
-        print(f"{what:10} {name:8} " + " ".join(f"{k}={v:.3f}" for k, v in values.items()), flush=True)
-
     def ssh(self, way, *command):
         _, _, port, host, more = way
         user = self.cluster.login
@@ -138,14 +79,14 @@ class Bench:
             result = json.loads(done.stdout.splitlines()[0])
             assert result["fail"] == 0, result
             settled(pid, processes)
-            self.note("handshake", name, cpu_ms=(cpu_seconds(pid) - before) / result["ok"] * 1000, per_second=float(result["rate"]))
+            self.rows.note("handshake", name, cpu_ms=(cpu_seconds(pid) - before) / result["ok"] * 1000, per_second=float(result["rate"]))
 
     def transfer(self, what, name, pid, argv, size, stdin=None):
         before, processes, start = cpu_seconds(pid), len(tree(pid)), time.monotonic()
         subprocess.run(argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, env={**os.environ, "PUMP_LOG": "/dev/null"})
         seconds = time.monotonic() - start
         settled(pid, processes)
-        self.note(what, name, mib_per_s=size / seconds / (1 << 20), cpu_s_per_gib=(cpu_seconds(pid) - before) / (size / (1 << 30)))
+        self.rows.note(what, name, mib_per_s=size / seconds / (1 << 20), cpu_s_per_gib=(cpu_seconds(pid) - before) / (size / (1 << 30)))
 
     def source(self, size):
         return subprocess.Popen([RUN / "pump", "src", str(size)], stdout=subprocess.PIPE, env={**os.environ, "PUMP_LOG": "/dev/null"})
@@ -192,7 +133,7 @@ class Bench:
                 start = time.monotonic()
                 subprocess.run(self.ssh(way, "true"), stdin=subprocess.DEVNULL, check=True)
                 times.append((time.monotonic() - start) * 1000)
-            self.note("true", way[0], p50_ms=statistics.median(times))
+            self.rows.note("true", way[0], p50_ms=statistics.median(times))
 
     def run(self):
         # The remote command, where the login user can reach it.
@@ -204,25 +145,16 @@ class Bench:
                 getattr(self, what)()
 
     def report(self) -> bool:
-        print("\nmedians (ratio to OpenSSH in the same run)")
-        good = True
-        for what in dict.fromkeys(row["what"] for row in self.rows):
-            for measure in [k for k in next(r for r in self.rows if r["what"] == what) if k not in ("what", "name")]:
-                medians = {name: statistics.median(r[measure] for r in self.rows if r["what"] == what and r["name"] == name)
-                           for name in dict.fromkeys(r["name"] for r in self.rows if r["what"] == what)}
-                base = medians.get("openssh")
-                print(f"  {what:13} {measure:14} " + "  ".join(f"{n} {v:.2f}" + (f" ({v / base:.2f}x)" if base and n != "openssh" else "") for n, v in medians.items()))
-                if what == "handshake" and measure == "cpu_ms":
-                    good &= self.bar("server CPU per certificate handshake <= 1.3 ms", medians["mezite"] <= 1.3)
-                if what.startswith("scp") and measure == "mib_per_s":
-                    good &= self.bar(f"{what}: msh scp >= 1.0 x stock scp", medians["msh"] >= base)
-                if what.startswith("jump") and measure == "mib_per_s":
-                    good &= self.bar(f"{what} >= 1.0 x OpenSSH's jump host", medians["mezite"] >= base)
-        return good
-
-    def bar(self, text, met) -> bool:
-        print(f"  {'met ' if met else 'MISSED'} {text}")
-        return met
+        rows = self.rows
+        rows.report()
+        if "handshake" in self.a.what:
+            rows.bar("server CPU per certificate handshake <= 1.3 ms", rows.median("handshake", "mezite", "cpu_ms") <= 1.3)
+        for way in ("up", "down"):
+            if "scp" in self.a.what:
+                rows.bar(f"scp {way}: msh scp >= 1.0 x stock scp", rows.median(f"scp-{way}", "msh", "mib_per_s") >= rows.median(f"scp-{way}", "openssh", "mib_per_s"))
+            if "jump" in self.a.what:
+                rows.bar(f"jump {way} >= 1.0 x OpenSSH's jump host", rows.median(f"jump-{way}", "mezite", "mib_per_s") >= rows.median(f"jump-{way}", "openssh", "mib_per_s"))
+        return rows.missed == 0
 
     def close(self):
         for sshd in (self.jump_sshd, self.final_sshd):
@@ -243,8 +175,8 @@ if __name__ == "__main__":
     try:
         bench.run()
         met = bench.report()
-        out = ROOT / "bench" / "results" / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.json"
-        out.write_text(json.dumps({"arguments": vars(bench.a), "rows": bench.rows}, indent=1))
+        out = ROOT / "bench" / "results" / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-cluster.json"
+        out.write_text(json.dumps({"arguments": vars(bench.a), "rows": bench.rows.rows}, indent=1))
         print(f"every run: {out.relative_to(ROOT)}")
     finally:
         bench.close()
