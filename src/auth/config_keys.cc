@@ -296,17 +296,18 @@ void add_keys_and_authorities(std::vector<ConfigKey>& keys) {
           "Encrypts CA keys and every other secret column (Argon2id, AES-256-GCM). Unset: they are stored in "
           "clear, with a warning at every start. Wrong: the hub refuses to start.",
           {.sensitivity = Sensitivity::kSecret}));
-  keys.push_back(key("ca.kms.provider", "choice", "", "use aws",
-                     choice_into([](C& c) -> auto& { return c.kms.provider; },
-                                 std::vector<std::pair<std::string_view, std::string>>{{"", ""}, {"aws", "aws"}}),
-                     "`aws`: CA private keys live in AWS KMS.", {.honoured = kNotYet}));
+  keys.push_back(key(
+      "ca.kms.provider", "choice", "", "use aws",
+      choice_into([](C& c) -> auto& { return c.kms.provider; },
+                  std::vector<std::pair<std::string_view, std::string>>{{"", ""}, {"aws", "aws"}}),
+      "`aws`: keys of CAs that are made from now on live in AWS KMS; the database holds their aliases. Credentials: "
+      "the environment (`AWS_ACCESS_KEY_ID`, …), the shared credentials file, or the instance's role."));
   keys.push_back(key("ca.kms.region", "text", "", kAnyText, text_into([](C& c) -> auto& { return c.kms.region; }),
-                     "AWS region of the keys.", {.honoured = kNotYet}));
+                     "AWS region of the keys. Unset: `AWS_REGION`."));
   keys.push_back(key("ca.kms.endpoint", "url", "", "use http:// or https://",
-                     url_into([](C& c) -> std::string& { return c.kms.endpoint; }), "Endpoint in place of AWS's own.",
-                     {.honoured = kNotYet}));
+                     url_into([](C& c) -> std::string& { return c.kms.endpoint; }), "Endpoint in place of AWS's own."));
   keys.push_back(key("ca.kms.key_tags", "map", "", "use name: value pairs, or name=value,name=value", set_key_tags,
-                     "Tags of the keys that are made.", {.takes_list = true, .honoured = kNotYet}));
+                     "Tags of the keys that are made.", {.takes_list = true}));
 }
 
 void add_auth(std::vector<ConfigKey>& keys) {

@@ -126,8 +126,6 @@ TEST_F(ConfigTest, WhatIsNotSupportedIsRefusedNotIgnored) {
   EXPECT_THAT(problem("recording: {mode: node-sync}\n"), HasSubstr("use node or off"));
   EXPECT_THAT(problem("proxy: {single_port_addr: ':443'}\n"), HasSubstr("remove it"));
   EXPECT_THAT(problem("proxy: {trusted_ip_header: X-Real-Ip}\n"), HasSubstr("not supported"));
-  EXPECT_THAT(problem("ca: {kms: {provider: aws}}\n"), HasSubstr("not supported"));
-  EXPECT_THAT(problem("ca: {kms: {key_tags: {a: b}}}\n"), HasSubstr("not supported"));
   // Every such key accepts its own default.
   EXPECT_EQ(problem("database: {driver: sqlite, host: localhost, port: 5432}\nauth: {grpc_allow_http: false}\n"),
             "(accepted)");

@@ -4,16 +4,22 @@
 #include <thread>
 
 #include "audit/event.hh"
+#include "auth/key_store.hh"
 #include "auth/record.hh"
 #include "auth/version.hh"
 #include "base/log.hh"
+#include "pki/kms_key_store.hh"
 #include "store/schema.hh"
 
 namespace mezite::auth {
 namespace {
 
 // Argon2 takes a core each; SQLite and the disk wait. More threads would only queue inside them.
-std::size_t worker_count() { return std::clamp<std::size_t>(2 * std::thread::hardware_concurrency(), 4, 32); }
+// With a KMS, those that wait for its signatures (bounded by KmsKeyOptions::most_at_once) come on top.
+std::size_t worker_count(const Config& config) {
+  const std::size_t own = std::clamp<std::size_t>(2 * std::thread::hardware_concurrency(), 4, 32);
+  return config.kms.provider.empty() ? own : own + pki::KmsKeyOptions().most_at_once;
+}
 
 constexpr net::Admission::Limits kAnonymousLimits{
     .per_second = 20, .burst = 100, .half_open_per_source = 32, .half_open = 512, .sources = 65536};
@@ -22,6 +28,8 @@ constexpr net::Admission::Limits kAnonymousLimits{
 
 struct Services::Parts {
   std::unique_ptr<store::Database> database;
+  std::unique_ptr<pki::SecretBox> secret_box;
+  std::unique_ptr<pki::KeyStore> key_store;
   std::unique_ptr<pki::Authority> authority;
   std::unique_ptr<audit::AuditLog> audit;
   std::unique_ptr<audit::Sinks> audit_sinks;
@@ -33,13 +41,15 @@ Services::Services(Config config_in, const Clock& clock_in, Parts parts)
     : config(std::move(config_in)),
       clock(clock_in),
       database(std::move(parts.database)),
+      secret_box(std::move(parts.secret_box)),
+      key_store(std::move(parts.key_store)),
       authority(std::move(parts.authority)),
       audit(std::move(parts.audit)),
       audit_sinks(std::move(parts.audit_sinks)),
       identity(std::move(parts.identity)),
       recordings(std::move(parts.recordings)),
       anonymous_calls(kAnonymousLimits, clock_in),
-      workers(worker_count()) {}
+      workers(worker_count(config)) {}
 
 Services::~Services() { workers.stop(); }
 
@@ -49,9 +59,10 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   options.program_version = version();
   options.readers = config.database.pool_size;
   MEZ_TRY(auto database, store::Database::open(options));
-  MEZ_TRY(pki::SecretBox box, pki::SecretBox::open(*database, config.ca_key_passphrase, argon2));
-  std::unique_ptr<pki::KeyStore> keys = pki::software_key_store();
-  MEZ_TRY(auto authority, pki::Authority::open(*database, box, *keys, config.cluster_name, clock));
+  MEZ_TRY(pki::SecretBox opened, pki::SecretBox::open(*database, config.ca_key_passphrase, argon2));
+  auto box = std::make_unique<pki::SecretBox>(std::move(opened));
+  MEZ_TRY(std::unique_ptr<pki::KeyStore> keys, open_key_store(config, *database, clock));
+  MEZ_TRY(auto authority, pki::Authority::open(*database, *box, *keys, config.cluster_name, clock));
   audit::AuditLog::Options log_options;
   log_options.cluster_name = config.cluster_name;
   log_options.hmac_key = config.audit.hmac_key.clone();
@@ -70,7 +81,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   // A node under one of these names would have a host certificate that stands for the hub.
   identity->nodes.set_reserved_names(config.cluster_name, {config.proxy.public_addr.host});
   MEZ_TRY(recording::LocalStorage recordings, recording::LocalStorage::open(config.recordings_path()));
-  if (box.needs_plaintext_warning()) {
+  if (box->needs_plaintext_warning()) {
     log::warn(
         "ca_key_passphrase is not set: CA private keys and all other secrets are stored IN CLEAR in the database; set "
         "MEZITE_CA_KEY_PASSPHRASE to encrypt them");
@@ -80,9 +91,10 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
         "audit.hmac_key is not set: the audit log's chain shows accidents, but not tampering; set "
         "MEZITE_AUDIT_HMAC_KEY to a secret of 32 random bytes in hexadecimal");
   }
-  std::unique_ptr<Services> services(new Services(std::move(config), clock,
-                                                  Parts{std::move(database), std::move(authority), std::move(log),
-                                                        std::move(sinks), std::move(identity), std::move(recordings)}));
+  std::unique_ptr<Services> services(
+      new Services(std::move(config), clock,
+                   Parts{std::move(database), std::move(box), std::move(keys), std::move(authority), std::move(log),
+                         std::move(sinks), std::move(identity), std::move(recordings)}));
   if (services->authority->created_now()) {
     for (const pki::AuthorityStatus& ca : services->authority->status()) {
       audit::Event event = audit::make_event(audit::EventKind::kCaCreated, clock);

@@ -56,6 +56,8 @@ class Services {
   const Config config;
   const Clock& clock;
   const std::unique_ptr<store::Database> database;
+  const std::unique_ptr<pki::SecretBox> secret_box;
+  const std::unique_ptr<pki::KeyStore> key_store;
   const std::unique_ptr<pki::Authority> authority;
   const std::unique_ptr<audit::AuditLog> audit;
   const std::unique_ptr<audit::Sinks> audit_sinks;

@@ -36,6 +36,8 @@ Result<std::vector<AuthorityRow>> load_authorities(store::Session& session, cons
   }
 }
 
+std::string pending_kms_key_setting(std::string_view ca_type) { return fmt::format("kms.pending.{}", ca_type); }
+
 Status insert_authority(store::Session& transaction, const SecretBox& box, const AuthorityRow& row) {
   MEZ_TRY(Bytes stored, box.seal(context_of(row.type, row.generation), row.key.private_key.view()));
   MEZ_CHECK(transaction.execute(
@@ -43,6 +45,9 @@ Status insert_authority(store::Session& transaction, const SecretBox& box, const
       " created_at, expires_at, kms_alias) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
       {row.type, row.generation, row.standing, stored, row.ssh_public_key, row.x509_pem, row.created_at, row.expires_at,
        row.key.kms_alias}));
+  if (!row.key.kms_alias.empty()) {
+    MEZ_CHECK(transaction.execute("DELETE FROM settings WHERE name = ?1", {pending_kms_key_setting(row.type)}));
+  }
   return {};
 }
 

@@ -25,6 +25,9 @@ struct RotationRow {
 };
 
 Result<std::vector<AuthorityRow>> load_authorities(store::Session& session, const SecretBox& box);
+// The setting that holds a key which is made in KMS and not stored yet.
+std::string pending_kms_key_setting(std::string_view ca_type);
+// From here on a key of a KMS is no longer pending.
 Status insert_authority(store::Session& transaction, const SecretBox& box, const AuthorityRow& row);
 Result<std::vector<RotationRow>> load_rotations(store::Session& session);
 Status put_rotation(store::Session& transaction, const RotationRow& row);

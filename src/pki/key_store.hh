@@ -34,6 +34,8 @@ class KeyStore {
   virtual Result<NewKey> make(std::string_view ca_type) = 0;
   // The key that a row tells of. kFailedPrecondition: it is in a KMS and this hub has none; others as the KMS has it.
   virtual Result<CaKey> open(const StoredKey& stored) = 0;
+  // How long its calls took, in Prometheus' text form; "" when it makes none.
+  virtual std::string metrics() const { return {}; }
 };
 
 // Ed25519 keys in the database. Knows no KMS.

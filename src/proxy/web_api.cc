@@ -242,6 +242,14 @@ net::http::Router make_web_router(Context& context) {
     bool draining = context.draining;
     responder(Response::text(draining ? 503 : 200, draining ? "draining\n" : "ok\n"));
   });
+  // Of this machine only: how busy the hub is concerns nobody else.
+  router.add("GET", "/metrics", [&context](Request request, Responder responder) {
+    if (request.peer.ip != "127.0.0.1" && request.peer.ip != "::1") {
+      responder(Response::error({ErrorCode::kPermissionDenied, "metrics are told on the hub's own machine only"}));
+      return;
+    }
+    responder(Response::text(200, context.services.key_store->metrics()));
+  });
   router.add("GET", "/v1/webapi/ping", [&context](Request, Responder responder) {
     const auto& services = context.services;
     responder(ok({{"cluster_name", services.cluster_name()},
