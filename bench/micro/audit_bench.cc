@@ -1,8 +1,11 @@
 // What an audit event costs: to make its JSON, to store it durably alone and in company, to verify it.
 #include <benchmark/benchmark.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <thread>
 
@@ -96,6 +99,35 @@ void verify(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * kEvents);
 }
 BENCHMARK(verify)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+std::int64_t resident_kib() {
+  std::ifstream status("/proc/self/statm");
+  std::int64_t whole = 0, resident = 0;
+  status >> whole >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE) / 1024;
+}
+
+// The whole of a long log: how long it takes, and how much more memory than before the highest page of it held.
+void verify_a_million(benchmark::State& state) {
+  Store store;
+  constexpr std::int64_t kEvents = 1'000'000;
+  std::vector<Event> batch(1000);
+  for (std::int64_t i = 0; i < kEvents / 1000; ++i) {
+    for (Event& event : batch) event = login();
+    if (!store.log->append(batch)) state.SkipWithError("append");
+  }
+  for (auto _ : state) {
+    std::int64_t before = resident_kib(), most = 0;
+    auto report = store.log->verify([&](std::int64_t, std::int64_t) {
+      most = std::max(most, resident_kib() - before);
+      return true;
+    });
+    if (!report || !report->ok || report->verified < kEvents) state.SkipWithError("verify");
+    state.counters["more_memory_KiB"] = static_cast<double>(most);
+  }
+  state.SetItemsProcessed(state.iterations() * kEvents);
+}
+BENCHMARK(verify_a_million)->UseRealTime()->Unit(benchmark::kSecond)->Iterations(1);
 
 }  // namespace
 }  // namespace mezite::audit

@@ -249,6 +249,7 @@ TEST_F(AuditLogTest, Lists) {
   EXPECT_EQ(sequences({.type = "session.*", .text = "alice"}), (List{11, 7, 3}));
   EXPECT_EQ(sequences({.user = "bob", .text = "alice"}), (List{}));
   EXPECT_EQ(sequences({.session_id = "s1", .text = "start"}), (List{7}));
+  EXPECT_EQ(sequences({.session_id = "s1", .text = "end"}), (List{}));
   EXPECT_EQ(
       sequences({.since = start + std::chrono::seconds(3), .until = start + std::chrono::seconds(8), .text = "alice"}),
       (List{7, 5, 3}));

@@ -141,6 +141,29 @@ TEST(Event, WhatIsWrittenIsTaken) {
   }
 }
 
+// Any byte of an event changed, lost or doubled on its way: it is refused, or it is an event.
+TEST(Event, ChangedBytesAreRefusedOrHarmless) {
+  const std::string good = to_canonical_json(full());
+  std::uint32_t random = 1;
+  std::size_t taken = 0;
+  for (std::size_t at = 0; at < good.size(); ++at) {
+    for (int way = 0; way < 6; ++way) {
+      std::string json = good;
+      random = random * 1664525 + 1013904223;
+      if (way == 0) json.erase(at, 1 + (random >> 16) % 40);
+      if (way == 1) json.insert(at, json.substr(at, 1 + (random >> 16) % 40));
+      if (way >= 2) json[at] = static_cast<char>(random >> 24);
+      auto event = event_from_json(json);
+      if (!event) continue;
+      ++taken;
+      auto again = event_from_json(to_canonical_json(*event));
+      ASSERT_TRUE(again) << json;
+      EXPECT_EQ(*again, *event) << json;
+    }
+  }
+  EXPECT_GT(taken, 100u);
+}
+
 TEST(Event, UnknownShapesAreRefused) {
   std::string good = to_canonical_json(full());
   auto with = [&](std::string_view from, std::string_view to) {

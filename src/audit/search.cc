@@ -174,6 +174,18 @@ Result<std::vector<StoredEvent>> search_log(store::Database& database, const Fil
   std::string match;
   if (!filter.text.empty()) {
     MEZ_TRY(match, match_of(filter));
+  }
+  if (!filter.text.empty() && !filter.session_id.empty()) {
+    // A session has few events: each is looked up in the index of words.
+    statement.sql = fmt::format("SELECT {} FROM audit_events e WHERE 1", kColumns);
+    add_who(statement, filter);
+    add_types(statement, filter, types);
+    add_time(statement, filter);
+    if (filter.after_sequence) statement.bind(" AND e.sequence > ", *filter.after_sequence);
+    statement.bind(" AND EXISTS (SELECT 1 FROM audit_words WHERE audit_words MATCH ", std::string_view(match));
+    statement.sql += " AND rowid = (e.timestamp << 20 | (e.sequence & 1048575)))";
+    statement.sql += filter.after_sequence ? " ORDER BY e.sequence" : " ORDER BY e.timestamp DESC, e.sequence DESC";
+  } else if (!filter.text.empty()) {
     statement.sql = fmt::format(
         "SELECT {} FROM audit_words w CROSS JOIN audit_events e ON e.timestamp = (w.rowid >> 20)"
         " AND (e.sequence & 1048575) = (w.rowid & 1048575) WHERE ",

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "access/decide.hh"
+#include "auth/use/audit_metrics.hh"
 #include "auth/use/explain.hh"
 #include "auth/use/login.hh"
 #include "auth/use/user_certificate.hh"
@@ -248,7 +249,9 @@ net::http::Router make_web_router(Context& context) {
       responder(Response::error({ErrorCode::kPermissionDenied, "metrics are told on the hub's own machine only"}));
       return;
     }
-    responder(Response::text(200, context.services.key_store->metrics()));
+    answer_on_worker(context, std::move(request), std::move(responder), [&context](const Request&) -> Result<Response> {
+      return Response::text(200, context.services.key_store->metrics() + auth::audit_metrics(context.services));
+    });
   });
   router.add("GET", "/v1/webapi/ping", [&context](Request, Responder responder) {
     const auto& services = context.services;

@@ -1,12 +1,14 @@
-"""kill -9, a full disk, a clock that jumps: every acknowledged event is there, and the chain verifies."""
+"""kill -9, a full disk, a clock that jumps: every acknowledged event is there, and the chain verifies. The incident that these
+guard against: Teleport issue 65895, events and recordings that were gone after a crash or on a full disk."""
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from harness.cluster import BIN
+from harness.cluster import BIN, ROOT
 from harness.process import Process
 from harness.wait import until
 
@@ -15,7 +17,7 @@ from .kill_rounds import run as run_kill_rounds
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
-def test_kill_9_at_random_moments():
+def test_teleport_65895_kill_9_at_random_moments():
     done = run_kill_rounds(int(os.environ.get("MEZITE_KILL_ROUNDS", "20")), seed=20261122, say=print)
     assert done["acknowledged"]["users"] > 20 and done["acknowledged"]["sessions"] > 0, done
     assert done["verify"].startswith("ok"), done
@@ -67,6 +69,18 @@ def small_disk():
         disk.close()
 
 
+def assert_documented(cluster):
+    """Each event in the log is of a type and code of docs/audit-events.md, with no details but those named there."""
+    rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| .* \| ([^|]*) \|$", (ROOT / "docs" / "audit-events.md").read_text(), re.M)
+    documented = {(kind, code): set(re.findall(r"`([^`]+)`", details)) for kind, code, details in rows}
+    assert len(documented) > 80
+    for event in cluster.audit("--limit=100000"):
+        known = documented.get((event["event_type"], event["event_code"]))
+        assert known is not None, f"docs/audit-events.md does not have {event['event_type']} {event['event_code']}"
+        unknown = set(event["details"]) - known - {"cut", "text"}
+        assert not unknown, f"docs/audit-events.md does not have {unknown} in the details of {event['event_type']}"
+
+
 def create(cluster, name: str) -> subprocess.CompletedProcess:
     return cluster.mezctl("users", "create", name, "--roles=access", check=False)
 
@@ -75,7 +89,7 @@ def created(cluster) -> set[str]:
     return {e["resource_name"] for e in cluster.audit("--type=user.created", "--limit=10000")}
 
 
-def test_hub_on_a_full_disk_acknowledges_nothing_that_it_lost(fresh, small_disk):
+def test_teleport_65895_hub_on_a_full_disk_acknowledges_nothing_that_it_lost(fresh, small_disk):
     cluster = fresh(start=False)
     disk = small_disk(cluster.data, 12)
     cluster.data = disk.inside  # the socket, as seen from out here
@@ -108,7 +122,7 @@ def test_hub_on_a_full_disk_acknowledges_nothing_that_it_lost(fresh, small_disk)
         assert cluster.mezctl("audit", "verify").startswith("ok")
 
 
-def test_agent_on_a_full_disk_still_tells_of_its_sessions(fresh, small_disk):
+def test_teleport_65895_agent_on_a_full_disk_still_tells_of_its_sessions(fresh, small_disk):
     cluster = fresh()
     cluster.role("developer", {"node_labels": {"env": ["dev"]}, "logins": [cluster.login]})
     cluster.user("alice", "developer")
@@ -129,12 +143,13 @@ def test_agent_on_a_full_disk_still_tells_of_its_sessions(fresh, small_disk):
     cluster.ssh("alice", "web-01", "echo after")
     started = lambda: {e["details"].get("command") for e in cluster.audit("--type=session.start")}  # noqa: E731
     until(lambda: {"echo before", "echo after", *said} <= started(), "the sessions in the log")
+    assert_documented(cluster)
     assert agent.running()
     assert cluster.mezctl("audit", "verify").startswith("ok")
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="needs libfaketime")
-def test_clock_that_jumps_leaves_order_and_chain(fresh):
+def test_teleport_65895_clock_that_jumps_leaves_order_and_chain(fresh):
     cluster = fresh(start=False)
     offset = cluster.dir / "offset"
 
@@ -162,5 +177,6 @@ def test_clock_that_jumps_leaves_order_and_chain(fresh):
     assert {e["resource_name"] for e in events} >= set(names)
     times = [e["timestamp"] for e in events]
     assert times == sorted(times, reverse=True), "a list is in the order of time, whenever it was written"
+    assert_documented(cluster)
     assert max(times)[:4] > min(times)[:4], "the clock did not jump"
     assert cluster.mezctl("audit", "verify").startswith("ok")

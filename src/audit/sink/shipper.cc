@@ -20,6 +20,8 @@ constexpr std::chrono::milliseconds kFirstDelay{1000}, kLongestDelay{300'000};
 // At most one event about a sink that fails, and comes and goes, in this time.
 constexpr std::chrono::minutes kTellInterval{10};
 constexpr std::chrono::seconds kLookInterval{30};
+// What is under way when the hub stops may end by itself for so long: cut off, it would come again.
+constexpr std::chrono::seconds kLastDelivery{2};
 
 }  // namespace
 
@@ -53,7 +55,9 @@ struct Shipper::State {
   store::Database& database;
   const std::unique_ptr<Sink> sink;
   const Clock& clock;
-  StopFlag stop{false};
+  StopFlag ending{false};  // no further delivery
+  StopFlag stop{false};    // not even the one under way
+  bool ended = false;
 
   mutable std::mutex mutex;
   std::condition_variable stopped;
@@ -81,7 +85,12 @@ Result<std::unique_ptr<Shipper>> Shipper::start(AuditLog& log, store::Database& 
   state->known.delivered_sequence = state->cursor;
   log::info("audit events are sent",
             {{"sink", state->known.name}, {"target", state->known.target}, {"after", state->cursor}});
-  state->thread = std::thread([s = state.get()] { s->run(); });
+  state->thread = std::thread([s = state.get()] {
+    s->run();
+    std::lock_guard lock(s->mutex);
+    s->ended = true;
+    s->stopped.notify_all();
+  });
   return std::unique_ptr<Shipper>(new Shipper(std::move(state)));
 }
 
@@ -89,11 +98,16 @@ Shipper::Shipper(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Shipper::~Shipper() {
   {
-    std::lock_guard lock(state_->mutex);
-    state_->stop = true;
+    std::unique_lock lock(state_->mutex);
+    state_->ending = true;
+    state_->stopped.notify_all();
+    SteadyTime limit = system_clock().steady() + kLastDelivery;
+    while (!state_->ended) {
+      state_->log.wake();  // again and again: the thread may just be about to wait
+      state_->stopped.wait_for(lock, std::chrono::milliseconds(20), [this] { return state_->ended; });
+      if (system_clock().steady() > limit) state_->stop = true;
+    }
   }
-  state_->stopped.notify_all();
-  state_->log.wake();
   state_->thread.join();
 }
 
@@ -181,13 +195,13 @@ void Shipper::State::note_delivery(const StoredEvent& last, std::size_t events) 
 
 void Shipper::State::pause(std::chrono::milliseconds time) {
   std::unique_lock lock(mutex);
-  stopped.wait_for(lock, time, [this] { return stop.load(); });
+  stopped.wait_for(lock, time, [this] { return ending.load(); });
 }
 
 void Shipper::State::run() {
-  while (!stop) {
+  while (!ending) {
     std::int64_t last = log.await_beyond(cursor, kLookInterval);
-    if (stop) return;
+    if (ending) return;
     if (last < cursor) {
       // An older database was put back: what it lacks was delivered, what is written from now on was not.
       log::warn("the audit log is behind what a sink was given; it goes on from the end of the log",
@@ -206,7 +220,7 @@ void Shipper::State::run() {
       note_delivery(events->back(), events->size());
       continue;
     }
-    if (stop) return;
+    if (ending) return;
     if (done.error().code == ErrorCode::kResourceExhausted && events && events->size() > 1) {
       batch_size = std::max<std::size_t>(1, events->size() / 2);
       continue;
