@@ -50,6 +50,17 @@ TEST(Clock, Rfc3339RoundTrips) {
   }
 }
 
+TEST(Clock, TimesThatNanosecondsCanNotHoldAreRefused) {
+  for (std::string_view bad : {"0000-01-01T00:00:00Z", "1677-09-21T00:00:00Z", "2262-04-11T23:47:17Z",
+                               "2262-04-11T23:47:16.9Z", "9999-12-31T23:59:59Z"}) {
+    EXPECT_FALSE(parse_rfc3339(bad)) << bad;
+  }
+  const auto last = parse_rfc3339(to_rfc3339(SystemTime::max()));
+  ASSERT_TRUE(last);
+  EXPECT_LT(SystemTime::max() - *last, std::chrono::milliseconds(1));
+  EXPECT_TRUE(parse_rfc3339("1678-01-01T00:00:00Z"));
+}
+
 TEST(Clock, DurationsParseAndFormat) {
   EXPECT_EQ(parse_duration("1h30m").value(), 90min);
   EXPECT_EQ(parse_duration("7d").value(), 168h);

@@ -88,9 +88,16 @@ Result<SystemTime> parse_rfc3339(std::string_view text) {
   std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
                                    std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok()) return bad();
-  auto time = std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute - offset_minutes) +
-              std::chrono::seconds(second) + std::chrono::nanoseconds(nanos);
-  return SystemTime(duration_cast<SystemTime::duration>(time.time_since_epoch()));
+  const std::chrono::sys_seconds time = std::chrono::sys_days(date) + std::chrono::hours(hour) +
+                                        std::chrono::minutes(minute - offset_minutes) + std::chrono::seconds(second);
+  // Nanoseconds since 1970 hold the years 1678 to 2261, and some days more.
+  constexpr auto kFirst = std::chrono::ceil<std::chrono::seconds>(SystemTime::min());
+  constexpr auto kLast = std::chrono::floor<std::chrono::seconds>(SystemTime::max());
+  const std::chrono::nanoseconds fraction(nanos);
+  if (time < kFirst || time > kLast || (time == kLast && fraction > SystemTime::max() - kLast)) {
+    return fail(ErrorCode::kInvalidArgument, "'{}' is outside of the years 1678 to 2261", text);
+  }
+  return SystemTime(time) + fraction;
 }
 
 Result<milliseconds> parse_duration(std::string_view text) {

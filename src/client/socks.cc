@@ -39,7 +39,7 @@ Bytes SocksRequest::granted() const { return version_ == 4 ? reply4(90) : reply5
 Bytes SocksRequest::failed() const { return version_ == 4 ? reply4(91) : reply5(4); }  // 4: host unreachable
 
 SocksRequest::Next SocksRequest::refuse(Bytes reply) {
-  reply_ = std::move(reply);
+  reply_.insert(reply_.end(), reply.begin(), reply.end());  // behind what is not sent yet
   state_ = State::kDone;
   return Next::kRefuse;
 }

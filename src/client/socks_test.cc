@@ -34,6 +34,15 @@ TEST(Socks, Version5WithANameInEveryCut) {
   }
 }
 
+TEST(Socks, ARefusalComesBehindTheChosenMethod) {
+  SocksRequest socks;
+  EXPECT_EQ(socks.take(bytes({5, 1, 0, 5, 2, 0, 1, 127, 0, 0, 1, 0, 80})), Next::kRefuse);  // BIND, at once
+  const Bytes reply = socks.reply();
+  ASSERT_GT(reply.size(), 3u);
+  EXPECT_EQ(reply[1], 0);
+  EXPECT_EQ(reply[3], 7);
+}
+
 TEST(Socks, Version5Addresses) {
   SocksRequest four;
   four.take(bytes({5, 1, 0}));
