@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Builds the libFuzzer harnesses and runs each for TIME seconds, as many at a time as there are cores; prints how often each was
-# executed: scripts/fuzz.sh [TIME=60] [JOBS=2] [harness…]
+# executed: scripts/fuzz.sh [TIME=60] [JOBS=2] [BUDGET=seconds] [harness…]
+# BUDGET is for everything, the build included: where it does not suffice for TIME each, each gets an equal part of the rest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-TIME=${TIME:-60} JOBS=${JOBS:-$(nproc)}
+TIME=${TIME:-60} JOBS=${JOBS:-$(nproc)} BUDGET=${BUDGET:-}
 harnesses=()
 for argument in "$@"; do
   case "$argument" in
     TIME=*) TIME=${argument#TIME=} ;;
     JOBS=*) JOBS=${argument#JOBS=} ;;
+    BUDGET=*) BUDGET=${argument#BUDGET=} ;;
     *) harnesses+=("$argument") ;;
   esac
 done
@@ -34,6 +36,10 @@ run() {
 }
 executed_by() { sed -n 's/^stat::number_of_executed_units: *//p' "$build/logs/$1.log"; }
 
+if [ -n "$BUDGET" ]; then
+  most=$(((BUDGET - SECONDS) * JOBS / ${#harnesses[@]}))
+  [ "$most" -ge "$TIME" ] || TIME=$((most > 5 ? most : 5))
+fi
 echo "${#harnesses[@]} harnesses, $TIME s each, $JOBS at a time"
 total=0 failed=()
 declare -A running=()

@@ -202,7 +202,7 @@ Result<std::string> decode_path(std::string_view raw) {
   if (!raw.starts_with('/')) return fail(ErrorCode::kInvalidArgument, "the target is a path");
   for (std::string_view part : split(raw.substr(1), '/')) {
     MEZ_TRY(auto segment, unescape(part, false));
-    if (segment == "." || segment == ".." || segment.find_first_of("/\\") != std::string::npos ||
+    if (segment == "." || segment == ".." || segment.find_first_of("/\\\t") != std::string::npos ||
         !is_header_text(segment)) {
       return fail(ErrorCode::kInvalidArgument, "the path is not in its plain form");
     }

@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 TEST(Path, OnlyThePlainFormIsServed) {
   EXPECT_EQ(*decode_path("/invite/a%20b"), "/invite/a b");
   for (const char* bad : {"", "x", "http://other/", "*", "/a/../b", "/a/%2e%2E/b", "/%2e", "/a%2fb", "/a%5cb", "/a\\b",
-                          "/%00", "/%0a", "/%zz", "/%4"}) {
+                          "/%00", "/%09", "/%0a", "/%zz", "/%4"}) {
     EXPECT_FALSE(decode_path(bad)) << bad;
   }
 }
