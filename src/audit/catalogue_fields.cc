@@ -27,6 +27,7 @@ constexpr std::array kDetails = std::to_array<TypeDetails>({
     {"ca.created", "fingerprint"},
     {"ca.exported", "format"},
     {"ca.keys.encrypted", ""},
+    {"ca.passphrase.changed", ""},
     {"hub.reloaded", "version"},
     {"hub.started", "version"},
     {"hub.stopped", "version"},

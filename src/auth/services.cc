@@ -5,6 +5,7 @@
 
 #include "audit/event.hh"
 #include "auth/key_store.hh"
+#include "auth/passphrase.hh"
 #include "auth/record.hh"
 #include "auth/version.hh"
 #include "base/log.hh"
@@ -60,6 +61,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   options.readers = config.database.pool_size;
   MEZ_TRY(auto database, store::Database::open(options));
   MEZ_TRY(pki::SecretBox opened, pki::SecretBox::open(*database, config.ca_key_passphrase, argon2));
+  config.ca_key_passphrase = Secret();  // needed no more; a dump of this memory must not open the database
   auto box = std::make_unique<pki::SecretBox>(std::move(opened));
   MEZ_TRY(std::unique_ptr<pki::KeyStore> keys, open_key_store(config, *database, clock));
   MEZ_TRY(auto authority, pki::Authority::open(*database, *box, *keys, config.cluster_name, clock));
@@ -104,6 +106,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
       MEZ_CHECK(services->audit->append(event));
     }
   }
+  MEZ_CHECK(settle_passphrase_change(*services));
   return services;
 }
 

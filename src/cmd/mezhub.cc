@@ -11,15 +11,18 @@
 #include "base/log.hh"
 #include "cmd/mezhub/flags.hh"
 #include "cmd/mezhub/hub.hh"
+#include "crypto/secure_memory.hh"
 
 namespace {
 
 using mezite::hub::Flags;
 
-// Keys are in this memory: no core file, no debugger of another process of the same user.
-void harden_process() {
+// Keys are in this memory: no core file, no debugger of another process of the same user, and no swap.
+mezite::Status harden_process() {
 #ifndef MEZITE_SANITIZED  // the leak checker attaches to its own process
   ::prctl(PR_SET_DUMPABLE, 0);
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
 #endif
   ::umask(077);
   rlimit files{};
@@ -27,6 +30,7 @@ void harden_process() {
     files.rlim_cur = files.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &files);
   }
+  return mezite::crypto::reserve_secure_memory();
 }
 
 void warn_about_variables() {
@@ -48,7 +52,7 @@ int complain(std::string_view text, int status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  harden_process();
+  const mezite::Status hardened = harden_process();
   auto flags = mezite::hub::parse_flags({argv + 1, argv + argc});
   if (!flags) return complain(flags.error().message, 2);
   switch (flags->action) {
@@ -66,6 +70,7 @@ int main(int argc, char** argv) {
   }
   mezite::log::set_level(config->log.level);
   mezite::log::set_format(config->log.format);
+  if (!hardened) mezite::log::warn(hardened.error().message);
   warn_about_variables();
   if (mezite::Status ended = mezite::hub::run(std::move(*config), flags->config_file); !ended) {
     mezite::log::error(ended.error().message);

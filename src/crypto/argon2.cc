@@ -2,8 +2,11 @@
 
 #include <argon2.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
+#include <semaphore>
+#include <thread>
 
 #include "base/text.hh"
 #include "crypto/random.hh"
@@ -13,6 +16,14 @@ namespace {
 
 constexpr std::size_t kSaltBytes = 16;
 constexpr std::size_t kHashBytes = 32;
+constexpr std::ptrdiff_t kMostAtOnce = 64;
+
+// Each takes a core and its memory (64 MiB by default): what comes beyond this waits, however many workers there are.
+std::counting_semaphore<kMostAtOnce>& slots() {
+  static std::counting_semaphore<kMostAtOnce> all(
+      std::clamp<std::ptrdiff_t>(2 * static_cast<std::ptrdiff_t>(std::thread::hardware_concurrency()), 4, kMostAtOnce));
+  return all;
+}
 
 struct PhcHash {
   Argon2Params params;
@@ -50,8 +61,10 @@ std::optional<PhcHash> parse_phc(std::string_view text) {
 
 Result<Secret> derive_key(BytesView passphrase, BytesView salt, const Argon2Params& params, std::size_t size_bytes) {
   Secret out(size_bytes);
+  slots().acquire();
   const int error = argon2id_hash_raw(params.iterations, params.memory_kib, params.lanes, passphrase.data(),
                                       passphrase.size(), salt.data(), salt.size(), out.data(), out.size());
+  slots().release();
   if (error == ARGON2_MEMORY_ALLOCATION_ERROR) {
     return fail(ErrorCode::kResourceExhausted, "Argon2id needs {} KiB of memory and there is less", params.memory_kib);
   }

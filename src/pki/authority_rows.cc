@@ -69,30 +69,4 @@ Status put_rotation(store::Session& transaction, const RotationRow& row) {
   return {};
 }
 
-Result<std::size_t> seal_stored_keys(store::Session& transaction, const SecretBox& from, const SecretBox& to) {
-  struct Key {
-    std::string type;
-    std::int64_t generation;
-    Bytes stored;
-  };
-  std::vector<Key> keys;
-  {
-    MEZ_TRY(auto rows, transaction.query("SELECT type, generation, private_key FROM certificate_authorities"));
-    while (true) {
-      MEZ_TRY(bool more, rows.next());
-      if (!more) break;
-      keys.push_back({rows.text(0), rows.integer(1), rows.bytes(2)});
-    }
-  }
-  for (const Key& key : keys) {
-    std::string context = context_of(key.type, key.generation);
-    MEZ_TRY(Secret clear, from.open_sealed(context, key.stored));
-    MEZ_TRY(Bytes sealed, to.seal(context, clear.view()));
-    MEZ_CHECK(
-        transaction.execute("UPDATE certificate_authorities SET private_key = ?3 WHERE type = ?1 AND generation = ?2",
-                            {key.type, key.generation, sealed}));
-  }
-  return keys.size();
-}
-
 }  // namespace mezite::pki

@@ -32,7 +32,4 @@ Status insert_authority(store::Session& transaction, const SecretBox& box, const
 Result<std::vector<RotationRow>> load_rotations(store::Session& session);
 Status put_rotation(store::Session& transaction, const RotationRow& row);
 
-// Every key that is there, out of one box and into another; how many.
-Result<std::size_t> seal_stored_keys(store::Session& transaction, const SecretBox& from, const SecretBox& to);
-
 }  // namespace mezite::pki

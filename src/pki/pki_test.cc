@@ -10,6 +10,7 @@
 #include "ssh/keys/certificate_check.hh"
 #include "ssh/keys/private_key.hh"
 #include "store/schema.hh"
+#include "store/settings.hh"
 
 namespace mezite::pki {
 namespace {
@@ -156,6 +157,57 @@ TEST_F(PkiTest, APassphraseThatComesLaterEncryptsWhatWasInClear) {
   reopen();
   EXPECT_FALSE(box(""));
   EXPECT_EQ(authority("pass")->host_ca_fingerprint(), before);
+}
+
+// Everything under another passphrase at once: keys, salt and check value, on disk and in the box that is open.
+TEST_F(PkiTest, ThePassphraseIsChanged) {
+  auto before = authority("correct horse")->host_ca_fingerprint();
+  auto opened = box("correct horse").value();
+  auto also = [](store::Session& transaction) { return store::put_setting(transaction, "also", "yes"); };
+  auto change = [&](std::string_view from, std::string_view to) {
+    return opened.change_passphrase(*db_, Secret(from), Secret(to), also, crypto::kCheapArgon2);
+  };
+  EXPECT_EQ(change("wrong", "battery staple").error().code, ErrorCode::kPermissionDenied);
+  EXPECT_EQ(change("correct horse", "short").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(change("correct horse", "correct horse").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(sqlite("SELECT value FROM settings WHERE name = 'also'"), "");
+  std::string old_key = sqlite("SELECT hex(private_key) FROM certificate_authorities WHERE type = 'host'");
+  old_key.pop_back();
+  auto changed = change("correct horse", "battery staple");
+  ASSERT_TRUE(changed) << changed.error().message;
+  EXPECT_EQ(sqlite("SELECT value FROM settings WHERE name = 'also'"), "yes\n");
+  // What was sealed with the old key is in the file no more.
+  Bytes needle = from_hex(old_key).value();
+  for (const char* suffix : {"", "-wal"}) {
+    auto content = read_file(path_.string() + suffix);
+    EXPECT_FALSE(content && contains(mezite::to_text(*content), as_text(needle))) << suffix;
+  }
+  EXPECT_TRUE(Authority::open(*db_, opened, *keys_, "example", clock_)) << "the box that was open goes on";
+  reopen();
+  EXPECT_FALSE(box("correct horse"));
+  EXPECT_EQ(authority("battery staple")->host_ca_fingerprint(), before);
+}
+
+// One transaction: what fails in it leaves the old passphrase, on disk and in memory.
+TEST_F(PkiTest, AChangeOfThePassphraseThatFailsChangesNothing) {
+  authority("correct horse");
+  auto opened = box("correct horse").value();
+  auto also = [](store::Session&) -> Status { return fail(ErrorCode::kIo, "disk full"); };
+  EXPECT_FALSE(opened.change_passphrase(*db_, Secret(std::string_view("correct horse")),
+                                        Secret(std::string_view("battery staple")), also, crypto::kCheapArgon2));
+  EXPECT_TRUE(Authority::open(*db_, opened, *keys_, "example", clock_));
+  reopen();
+  EXPECT_TRUE(box("correct horse"));
+  EXPECT_FALSE(box("battery staple"));
+}
+
+TEST_F(PkiTest, NoPassphraseIsThereToChange) {
+  authority();
+  auto opened = box("").value();
+  auto refused = opened.change_passphrase(
+      *db_, Secret(std::string_view("x")), Secret(std::string_view("battery staple")),
+      [](store::Session&) { return Status(); }, crypto::kCheapArgon2);
+  EXPECT_EQ(refused.error().code, ErrorCode::kFailedPrecondition);
 }
 
 TEST_F(PkiTest, TamperedKeysAreRefused) {

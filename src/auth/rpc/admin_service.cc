@@ -42,6 +42,7 @@ class AdminService final : public v1::AdminService::CallbackService {
   MEZ_RPC(DeleteNode, NameRequest, Empty, Policy::rule("nodes", "delete"), delete_node)
 
   MEZ_RPC(GetCaStatus, GetCaStatusRequest, GetCaStatusResponse, Policy::rule("ca", "read"), get_ca_status)
+  MEZ_RPC(ChangePassphrase, ChangePassphraseRequest, Empty, Policy::rule("ca", "update"), change_passphrase_rpc)
   MEZ_RPC(ExportCa, ExportCaRequest, ExportCaResponse, Policy::rule("ca", "read"), export_ca)
 
   MEZ_RPC(ListAuditEvents, ListAuditEventsRequest, ListAuditEventsResponse, Policy::rule("audit", "list"),

@@ -1,5 +1,6 @@
 // Certificate authorities and the audit log.
 #include "audit/sink/sinks.hh"
+#include "auth/passphrase.hh"
 #include "auth/record.hh"
 #include "auth/rpc/handlers.hh"
 
@@ -19,6 +20,12 @@ Status get_ca_status(Services& services, const Call&, const v1::GetCaStatusReque
   }
   for (const std::string& warning : services.authority->warnings()) response.add_warnings(warning);
   return {};
+}
+
+Status change_passphrase_rpc(Services& services, const Call& call, const v1::ChangePassphraseRequest& request,
+                             v1::Empty&) {
+  return change_passphrase(services, call.caller, Secret(std::string_view(request.old_passphrase())),
+                           Secret(std::string_view(request.new_passphrase())));
 }
 
 Status export_ca(Services& services, const Call& call, const v1::ExportCaRequest& request,

@@ -30,6 +30,7 @@ Status get_node(Services&, const Call&, const v1::NameRequest&, v1::Node&);
 Status delete_node(Services&, const Call&, const v1::NameRequest&, v1::Empty&);
 
 Status get_ca_status(Services&, const Call&, const v1::GetCaStatusRequest&, v1::GetCaStatusResponse&);
+Status change_passphrase_rpc(Services&, const Call&, const v1::ChangePassphraseRequest&, v1::Empty&);
 Status export_ca(Services&, const Call&, const v1::ExportCaRequest&, v1::ExportCaResponse&);
 
 Status list_audit_events(Services&, const Call&, const v1::ListAuditEventsRequest&, v1::ListAuditEventsResponse&);

@@ -25,6 +25,7 @@ struct Flags {
   ExplainFlags explain;
   TokenFlags token;
   ExportFlags ca_export;
+  PassphraseFlags passphrase;
   AuditFlags audit;
   CheckpointFlags checkpoints;
   RecordingFilter recordings;
@@ -234,6 +235,12 @@ class CommandLine {
   }
 
   void add_ca() {
+    CLI::App* cluster = group("cluster", "the cluster as a whole");
+    command(
+        cluster, "rotate-passphrase", "encrypt CA keys and all other secrets with another passphrase",
+        [this](Context& context) { return cluster_rotate_passphrase(context, flags_.passphrase); },
+        "  printf '%s\\n%s\\n' \"$OLD\" \"$NEW\" | mezctl cluster rotate-passphrase --stdin")
+        ->add_flag("--stdin", flags_.passphrase.from_stdin, "read the old one and the new one, a line each");
     CLI::App* ca = group("ca", "the certificate authorities");
     with_format(command(ca, "status", "keys, rotation, expiry, and the pin that clients check", ca_status));
     CLI::App* out = command(

@@ -57,6 +57,12 @@ Status nodes_list(Context& context);
 Status nodes_get(Context& context, const std::string& name);
 Status nodes_delete(Context& context, const std::string& name);
 
+// Asks on the terminal, or reads two lines of standard input: the passphrase that is, the one that is to be.
+struct PassphraseFlags {
+  bool from_stdin = false;
+};
+Status cluster_rotate_passphrase(Context& context, const PassphraseFlags& flags);
+
 Status ca_status(Context& context);
 struct ExportFlags {
   std::string type;
