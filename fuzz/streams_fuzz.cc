@@ -39,7 +39,11 @@ Asked ask_socks(BytesView input, std::size_t piece) {
   }
   return asked;
 }
-void socks(BytesView input) { expect(ask_socks(input, std::max<std::size_t>(input.size(), 1)) == ask_socks(input, 1)); }
+// Up to a size that is never too much, however little of it has been looked at.
+void socks(BytesView input) {
+  input = input.first(std::min<std::size_t>(input.size(), 1000));
+  expect(ask_socks(input, std::max<std::size_t>(input.size(), 1)) == ask_socks(input, 1));
+}
 
 void x11(BytesView input) {
   client::X11Display display;

@@ -53,7 +53,7 @@ for name in "${harnesses[@]}" ""; do
     executed=$(executed_by "$done_one")
     total=$((total + ${executed:-0}))
     printf '%-24s %12d executions%s\n' "$done_one" "${executed:-0}" "$([ "$status" -eq 0 ] || echo ', FAILED')"
-    [ "$status" -eq 0 ] || { failed+=("$done_one"); tail -40 "$build/logs/$done_one.log"; }
+    [ "$status" -eq 0 ] || { failed+=("$done_one"); grep -v NEW_FUNC "$build/logs/$done_one.log" | tail -40; }
   done
   [ -z "$name" ] || { run "$name" & running[$!]=$name; }
 done

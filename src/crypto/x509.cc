@@ -51,7 +51,11 @@ void for_each_name(X509* certificate, int type, Take take) {
 
 std::vector<std::string> text_names(X509* certificate, int type) {
   std::vector<std::string> out;
-  for_each_name(certificate, type, [&out](BytesView bytes) { out.push_back(to_text(bytes)); });
+  for_each_name(certificate, type, [&out](BytesView bytes) {
+    // A NUL in a name ends it for some who read it and not for others (Kaminsky and Marlinspike, 2009).
+    const bool plain = std::ranges::none_of(bytes, [](std::uint8_t byte) { return byte < 0x20 || byte == 0x7f; });
+    if (plain) out.push_back(to_text(bytes));
+  });
   return out;
 }
 

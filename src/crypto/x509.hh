@@ -31,7 +31,7 @@ class X509Certificate {
   std::string issuer() const;
   std::string common_name() const;  // of the subject; "" when it has none
   std::string serial_hex() const;
-  std::vector<std::string> dns_names() const;
+  std::vector<std::string> dns_names() const;  // here and in uris() names with control characters are left out
   std::vector<std::string> ip_addresses() const;
   std::vector<std::string> uris() const;
   SystemTime not_before() const;
