@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/text.hh"
@@ -47,16 +47,69 @@ Result<std::vector<Row>> load_page(store::Database& database, std::int64_t from,
   }
 }
 
-// The columns that searches go by must say what the event says.
+// Where the text that begins at `at` (a quote) ends: behind its closing quote; npos when it does not.
+std::size_t end_of_text(std::string_view json, std::size_t at) {
+  for (++at; at < json.size(); ++at) {
+    if (json[at] == '\\') {
+      ++at;
+    } else if (json[at] == '"') {
+      return at + 1;
+    }
+  }
+  return std::string_view::npos;
+}
+
+// The same of any value.
+std::size_t end_of_value(std::string_view json, std::size_t at) {
+  std::size_t depth = 0;
+  while (at < json.size()) {
+    char c = json[at];
+    if (c == '"') {
+      at = end_of_text(json, at);
+      if (at == std::string_view::npos || depth == 0) return at;
+      continue;
+    }
+    if (depth == 0 && (c == ',' || c == '}')) return at;
+    if (c == '{' || c == '[') ++depth;
+    if (c == '}' || c == ']') {
+      ++at;
+      if (--depth == 0) return at;
+      continue;
+    }
+    ++at;
+  }
+  return std::string_view::npos;
+}
+
+// The columns that searches go by must say what the event says. Of canonical JSON, whose hash is right, only the
+// members at the top are looked at, as they stand: a parser would cost more than all else that is verified.
 bool columns_agree(const Row& row) {
-  auto json = nlohmann::json::parse(row.json, nullptr, false);
-  if (!json.is_object()) return false;
-  auto is = [&](const char* key, const std::string& value) {
-    auto found = json.find(key);
-    return found != json.end() && found->is_string() && found->get_ref<const std::string&>() == value;
+  const std::string timestamp = to_rfc3339(from_unix_millis(row.timestamp));
+  struct Column {
+    std::string_view key;
+    const std::string* value;
+    bool agrees = false;
   };
-  return is("id", row.id) && is("event_type", row.event_type) && is("user_name", row.user_name) &&
-         is("session_id", row.session_id) && is("timestamp", to_rfc3339(from_unix_millis(row.timestamp)));
+  std::array columns{Column{"\"id\"", &row.id}, Column{"\"event_type\"", &row.event_type},
+                     Column{"\"user_name\"", &row.user_name}, Column{"\"session_id\"", &row.session_id},
+                     Column{"\"timestamp\"", &timestamp}};
+  std::string_view json = row.json;
+  if (!json.starts_with('{')) return false;
+  std::size_t at = 1;
+  while (at < json.size() && json[at] == '"') {
+    std::size_t key_end = end_of_text(json, at);
+    if (key_end == std::string_view::npos || key_end >= json.size() || json[key_end] != ':') return false;
+    std::string_view key = json.substr(at, key_end - at);
+    std::size_t value_end = end_of_value(json, key_end + 1);
+    if (value_end == std::string_view::npos || value_end >= json.size()) return false;
+    std::string_view value = json.substr(key_end + 1, value_end - key_end - 1);
+    for (Column& column : columns) {
+      if (column.key == key) column.agrees = value == json_quote(*column.value);
+    }
+    if (json[value_end] == '}') break;
+    at = value_end + 1;
+  }
+  return std::ranges::all_of(columns, &Column::agrees);
 }
 
 class Walk {
