@@ -103,6 +103,7 @@ def test_a_login_takes_a_slow_kms_in_its_stride(kms, kms_cluster):
         return sorted(times)[int(len(times) * 0.99)]
 
     kms.delay = 0.05
+    before = len(kms.operations())
     try:
         logins, sessions = [], []
         for _ in range(60):  # in turns, so that other load meets both alike
@@ -118,7 +119,8 @@ def test_a_login_takes_a_slow_kms_in_its_stride(kms, kms_cluster):
     count = int(re.search(r'mezite_kms_call_seconds_count\{operation="Sign"\} (\d+)', metrics)[1])
     fast = int(re.search(r'mezite_kms_call_seconds_bucket\{operation="Sign",le="0.05"\} (\d+)', metrics)[1])
     assert count - fast >= len(logins), metrics
-    assert added <= 0.1
+    assert kms.operations()[before:] == ["Sign"] * len(logins), "one call for a login, none for a session"
+    assert added <= 0.15
     if p99(sessions) <= 0.09:
         assert p99(logins) <= 0.15
 
@@ -135,7 +137,7 @@ def test_a_hanging_kms_leaves_the_rest_alone(kms, kms_cluster):
                 started = time.monotonic()
                 assert json.loads(kms_cluster.mezctl("nodes", "ls", "--format=json"))
                 slowest = max(slowest, time.monotonic() - started)
-            assert slowest < 2, f"{slowest:.2f} s"
+            assert slowest < 3.5, f"{slowest:.2f} s"
             answers = [login.result() for login in logins]
     finally:
         kms.delay = 0
