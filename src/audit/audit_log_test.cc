@@ -400,6 +400,19 @@ TEST_F(AuditLogTest, HostileTextKeepsTheChain) {
   EXPECT_TRUE(report.ok) << report.problem;
 }
 
+// Keys of the event's own shape inside of it, quotes and braces in texts: what counts stands at the top.
+TEST_F(AuditLogTest, WhatLooksLikeColumnsInsideIsNone) {
+  Event made = event(EventKind::kUserLogin, "a\"},{[\\");
+  made.resource_labels = {{"user_name", "label"}, {"id", "}"}, {"timestamp", "\\\""}};
+  made.details = R"({"event_type":"x","id":{"id":["]"]},"session_id":"{","user_name":"root"})";
+  ASSERT_TRUE(log_->append(made));
+  append(1);
+  EXPECT_TRUE(verify().ok) << verify().problem;
+  std::string id = id_of(1);
+  tamper("UPDATE audit_events SET user_name = 'root' WHERE sequence = 1");
+  expect_bad(1, id, "columns");
+}
+
 TEST_F(AuditLogTest, SurvivesBeingKilled) {
   close();
   int ready[2];

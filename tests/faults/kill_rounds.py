@@ -109,6 +109,8 @@ def run(rounds: int, seed: int, say=lambda text: None) -> dict:
                     say(f"round {number}: {len(load.users)} users, {len(load.sessions)} sessions acknowledged, kills {dict(kills)}")
             cluster.wait_healthy()
             cluster.wait_connected("web-01")
+            # However slow the machine was meanwhile, there is something to look for.
+            until(lambda: load.users and load.sessions, "a user and a session to be acknowledged")
         finally:
             load.stop()
         created = collections.Counter(e["resource_name"] for e in all_events(cluster, "user.created"))
