@@ -400,6 +400,21 @@ TEST_F(AuditLogTest, HostileTextKeepsTheChain) {
   EXPECT_TRUE(report.ok) << report.problem;
 }
 
+TEST_F(AuditLogTest, EventsOfAnOlderSchemaAreFoundByText) {
+  append(3);
+  close();
+  tamper(
+      "DROP TABLE audit_words; DROP TABLE audit_sinks; DROP INDEX audit_events_by_type_time; DROP INDEX"
+      " audit_events_by_user_time; DROP INDEX audit_events_by_user_type; DROP INDEX audit_events_by_session_time;"
+      " CREATE INDEX audit_events_by_type ON audit_events (event_type); CREATE INDEX audit_events_by_user ON"
+      " audit_events (user_name); CREATE INDEX audit_events_by_session ON audit_events (session_id);"
+      " DELETE FROM schema_migrations WHERE version >= 6");
+  open();
+  append(1);
+  EXPECT_EQ(log_->list({.text = "alice user.login"})->size(), 4u);
+  EXPECT_TRUE(verify().ok);
+}
+
 // Keys of the event's own shape inside of it, quotes and braces in texts: what counts stands at the top.
 TEST_F(AuditLogTest, WhatLooksLikeColumnsInsideIsNone) {
   Event made = event(EventKind::kUserLogin, "a\"},{[\\");
