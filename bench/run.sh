@@ -14,8 +14,9 @@ part=all
 case "${1:-}" in core | cluster | audit) part=$1; shift ;; esac
 failed=0
 if [ "$part" = all ] || [ "$part" = core ]; then
-  ninja -C build --quiet node_sshd login_bench
+  ninja -C build --quiet node_sshd login_bench issue_bench
   /usr/bin/python3 bench/core.py "$@" || failed=1
+  /usr/bin/python3 bench/issue.py || failed=1
 fi
 if [ "$part" = all ] || [ "$part" = cluster ]; then /usr/bin/python3 bench/cluster.py "$@" || failed=1; fi
 if [ "$part" = all ] || [ "$part" = audit ]; then

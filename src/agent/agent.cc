@@ -125,6 +125,9 @@ class Agent {
   unsigned fetch_failures_ = 0;
   net::TimerId fetch_timer_{};
   net::TimerId renew_timer_{};
+  bool renewing_ = false;
+  unsigned renew_failures_ = 0;
+  CaReport cas_;  // of what is kept on disk
   net::TimerId label_timer_{};
   bool stopping_ = false;
   std::mt19937_64 random_{std::random_device{}()};
@@ -154,7 +157,8 @@ ControlCallbacks Agent::control_callbacks() {
         .labels = node->labels,
         .snapshot_revision = snapshots_.current()->revision,
         .sessions = static_cast<std::int32_t>(server_.sessions()),
-        .spool_bytes = static_cast<std::int64_t>(recording_sender_.spool_bytes() + events_->size_bytes())};
+        .spool_bytes = static_cast<std::int64_t>(recording_sender_.spool_bytes() + events_->size_bytes()),
+        .cas = cas_};
   };
   callbacks.connected = [this] {
     [[maybe_unused]] Status ignored = notify_supervisor("STATUS=connected to the hub");
@@ -219,11 +223,15 @@ void Agent::fetched(Result<HubApi::Fetched> result) {
 }
 
 void Agent::adopt_trust(Trust trust) {
-  if (trust == identity_->trust || trust.host_cas.empty() || trust.host_cas_pem.empty()) return;
-  auto changed = std::make_shared<AgentIdentity>(*identity_);
-  changed->trust = std::move(trust);
-  log::info("the CA keys of the cluster have changed", {{"host_cas", changed->trust.host_cas.size()}});
-  adopt(std::move(changed));
+  // Answers may overtake each other: an older bundle would bring back keys that are retired.
+  bool older = trust.revision < identity_->trust.revision;
+  if (!older && trust != identity_->trust && !trust.host_cas.empty() && !trust.host_cas_pem.empty()) {
+    auto changed = std::make_shared<AgentIdentity>(*identity_);
+    changed->trust = std::move(trust);
+    log::info("the CA keys of the cluster have changed", {{"host_cas", changed->trust.host_cas.size()}});
+    adopt(std::move(changed));
+  }
+  if (!identity_->is_of_signing_ca()) renew();
 }
 
 void Agent::adopt(std::shared_ptr<const AgentIdentity> identity) {
@@ -232,8 +240,12 @@ void Agent::adopt(std::shared_ptr<const AgentIdentity> identity) {
   control_.set_identity(identity);
   api_.set_identity(*identity);
   if (Status saved = folder_.update(*identity); !saved) {
+    // What a restart would not find is not told to the hub as held.
     log::error("keeping new certificates", {{"error", saved.error()}});
+    return;
   }
+  cas_ = identity->ca_report();
+  control_.send_heartbeat();
 }
 
 // ---- dials
@@ -300,7 +312,14 @@ void Agent::watch_renewal() {
 }
 
 void Agent::renew() {
-  auto again = [this] { renew_timer_ = main_.after(kRenewRetry, [this] { watch_renewal(); }); };
+  if (renewing_ || stopping_) return;
+  main_.cancel(renew_timer_);
+  auto again = [this] {
+    renewing_ = false;
+    bool of_old_ca = !identity_->is_of_signing_ca();
+    auto wait = of_old_ca ? reconnect_delay(++renew_failures_, random_()) : std::chrono::milliseconds(kRenewRetry);
+    renew_timer_ = main_.after(wait, [this, of_old_ca] { of_old_ca ? renew() : watch_renewal(); });
+  };
   bool submitted = workers_.submit(
       main_, [this, identity = identity_] { return api_.renew(*identity); },
       [this, again](Result<AgentIdentity> renewed) {
@@ -309,10 +328,16 @@ void Agent::renew() {
           log::warn("renewing certificates failed", {{"hub", config_.auth_addr.text()}, {"error", renewed.error()}});
           return again();
         }
+        if (renewed->trust.revision < identity_->trust.revision) {
+          log::info("certificates of an earlier phase of a rotation were passed over");
+          return again();
+        }
         log::info("renewed certificates");
+        renew_failures_ = 0;
         adopt(std::make_shared<const AgentIdentity>(std::move(*renewed)));
         again();
       });
+  renewing_ = true;
   if (!submitted) again();
 }
 
@@ -367,6 +392,7 @@ void Agent::reload() {
 
 Status Agent::run() {
   control_.set_identity(identity_);
+  cas_ = identity_->ca_report();
   MEZ_CHECK(main_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) {
     if (signal == SIGHUP)
       reload();

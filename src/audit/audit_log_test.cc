@@ -408,7 +408,9 @@ TEST_F(AuditLogTest, EventsOfAnOlderSchemaAreFoundByText) {
       " audit_events_by_user_time; DROP INDEX audit_events_by_user_type; DROP INDEX audit_events_by_session_time;"
       " CREATE INDEX audit_events_by_type ON audit_events (event_type); CREATE INDEX audit_events_by_user ON"
       " audit_events (user_name); CREATE INDEX audit_events_by_session ON audit_events (session_id);"
-      " DELETE FROM schema_migrations WHERE version >= 6");
+      " DROP TABLE revocations; ALTER TABLE ca_rotations DROP COLUMN revision; ALTER TABLE ca_rotations DROP COLUMN "
+      "note;"
+      " ALTER TABLE nodes DROP COLUMN ca_report; DELETE FROM schema_migrations WHERE version >= 6");
   open();
   append(1);
   EXPECT_EQ(log_->list({.text = "alice user.login"})->size(), 4u);

@@ -32,6 +32,7 @@ struct Services::Parts {
   std::unique_ptr<pki::SecretBox> secret_box;
   std::unique_ptr<pki::KeyStore> key_store;
   std::unique_ptr<pki::Authority> authority;
+  std::unique_ptr<pki::Revocations> revocations;
   std::unique_ptr<audit::AuditLog> audit;
   std::unique_ptr<audit::Sinks> audit_sinks;
   std::unique_ptr<identity::Identity> identity;
@@ -45,6 +46,7 @@ Services::Services(Config config_in, const Clock& clock_in, Parts parts)
       secret_box(std::move(parts.secret_box)),
       key_store(std::move(parts.key_store)),
       authority(std::move(parts.authority)),
+      revocations(std::move(parts.revocations)),
       audit(std::move(parts.audit)),
       audit_sinks(std::move(parts.audit_sinks)),
       identity(std::move(parts.identity)),
@@ -65,6 +67,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   auto box = std::make_unique<pki::SecretBox>(std::move(opened));
   MEZ_TRY(std::unique_ptr<pki::KeyStore> keys, open_key_store(config, *database, clock));
   MEZ_TRY(auto authority, pki::Authority::open(*database, *box, *keys, config.cluster_name, clock));
+  MEZ_TRY(auto revocations, pki::Revocations::open(*database, clock));
   audit::AuditLog::Options log_options;
   log_options.cluster_name = config.cluster_name;
   log_options.hmac_key = config.audit.hmac_key.clone();
@@ -93,21 +96,38 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
         "audit.hmac_key is not set: the audit log's chain shows accidents, but not tampering; set "
         "MEZITE_AUDIT_HMAC_KEY to a secret of 32 random bytes in hexadecimal");
   }
-  std::unique_ptr<Services> services(
-      new Services(std::move(config), clock,
-                   Parts{std::move(database), std::move(box), std::move(keys), std::move(authority), std::move(log),
-                         std::move(sinks), std::move(identity), std::move(recordings)}));
+  std::unique_ptr<Services> services(new Services(
+      std::move(config), clock,
+      Parts{std::move(database), std::move(box), std::move(keys), std::move(authority), std::move(revocations),
+            std::move(log), std::move(sinks), std::move(identity), std::move(recordings)}));
   if (services->authority->created_now()) {
     for (const pki::AuthorityStatus& ca : services->authority->status()) {
       audit::Event event = audit::make_event(audit::EventKind::kCaCreated, clock);
       event.resource_type = "ca";
       event.resource_name = std::string(pki::to_text(ca.type));
-      event.details = audit::Details().add("fingerprint", ca.active_fingerprint).text();
+      event.details = audit::Details().add("fingerprint", ca.keys.active).text();
       MEZ_CHECK(services->audit->append(event));
     }
   }
   MEZ_CHECK(settle_passphrase_change(*services));
+  // Events of steps of a rotation after which the hub ended before it could write them; by its id each is stored once.
+  MEZ_TRY(std::vector<std::string> notes, pki::Authority::unsettled_notes(*services->database));
+  for (const std::string& note : notes) {
+    if (auto event = audit::event_from_json(note)) MEZ_CHECK(services->audit->append(*event));
+    MEZ_CHECK(pki::Authority::settle(*services->database, note));
+  }
   return services;
+}
+
+void Services::on_reissue(std::function<Status()> listener) {
+  std::lock_guard lock(mutex_);
+  reissue_listeners_.push_back(std::move(listener));
+}
+
+Status Services::reissue_own_certificates() {
+  std::lock_guard lock(mutex_);
+  for (const auto& listener : reissue_listeners_) MEZ_CHECK(listener());
+  return {};
 }
 
 void Services::on_revision(std::function<void(std::int64_t)> listener) {
@@ -146,6 +166,7 @@ void Services::forget_listeners() {
   std::lock_guard lock(mutex_);
   revision_listeners_.clear();
   removal_listeners_.clear();
+  reissue_listeners_.clear();
   connected_ = nullptr;
 }
 

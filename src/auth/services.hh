@@ -17,6 +17,7 @@
 #include "net/listener.hh"
 #include "net/worker_pool.hh"
 #include "pki/authority.hh"
+#include "pki/revocations.hh"
 #include "recording/storage.hh"
 #include "store/database.hh"
 
@@ -50,6 +51,11 @@ class Services {
   void set_connection_probe(std::function<bool(std::string_view node_id)> probe);
   bool is_connected(std::string_view node_id) const;
 
+  // Who shows certificates of the Host CA issues them anew, when a key takes the place of another. Called on the thread
+  // of whoever changed it, before the change is announced; one after the other.
+  void on_reissue(std::function<Status()> listener);
+  Status reissue_own_certificates();
+
   // Listeners and probe are forgotten: what they refer to is about to go. No call of one is under way when it returns.
   void forget_listeners();
 
@@ -59,6 +65,7 @@ class Services {
   const std::unique_ptr<pki::SecretBox> secret_box;
   const std::unique_ptr<pki::KeyStore> key_store;
   const std::unique_ptr<pki::Authority> authority;
+  const std::unique_ptr<pki::Revocations> revocations;
   const std::unique_ptr<audit::AuditLog> audit;
   const std::unique_ptr<audit::Sinks> audit_sinks;
   const std::unique_ptr<identity::Identity> identity;
@@ -75,6 +82,7 @@ class Services {
   std::vector<std::function<void(std::int64_t)>> revision_listeners_;
   std::vector<std::function<void(std::string_view)>> removal_listeners_;
   std::function<bool(std::string_view)> connected_;
+  std::vector<std::function<Status()>> reissue_listeners_;
 };
 
 }  // namespace mezite::auth

@@ -74,7 +74,17 @@ Result<HubIdentity> judge(const std::vector<crypto::X509Certificate>& chain) {
     return fail(ErrorCode::kProtocol, "it shows the certificate of an agent, not of a hub");
   }
   if (names.empty()) return fail(ErrorCode::kProtocol, "its certificate has no name");
-  return HubIdentity{.ca_pem = ca.to_pem(), .pin = "sha256:" + ca.spki_sha256_hex(), .server_name = names.front()};
+  HubIdentity identity{
+      .ca_pem = ca.to_pem(), .pin = "sha256:" + ca.spki_sha256_hex(), .server_name = names.front(), .pins = {}};
+  for (const crypto::X509Certificate& other : std::span(chain).subspan(1)) {
+    // A root in the chain proves nothing; that the leaf leads to it does.
+    if (!other.is_signed_by(other) ||
+        !crypto::verify_x509_chain(chain, std::span(&other, 1), system_clock().now(), crypto::X509Usage::kServer)) {
+      continue;
+    }
+    identity.pins.push_back("sha256:" + other.spki_sha256_hex());
+  }
+  return identity;
 }
 
 fs::path home() {
@@ -143,7 +153,11 @@ Result<HubIdentity> trust_hub(const net::HostPort& hub, const TrustQuestion& que
   MEZ_TRY(HubIdentity identity, look_at_hub(hub, timeout));
   if (question.insecure && question.given_pin.empty()) return identity;
   if (!expected.empty()) {
-    if (identity.pin == expected) return identity;
+    if (std::ranges::find(identity.pins, expected) != identity.pins.end()) {
+      // The key that was known vouches for the one that signs now: that one is known from here on.
+      if (question.given_pin.empty() && identity.pin != expected) MEZ_CHECK(known.remember(hub, identity.pin));
+      return identity;
+    }
     return fail(
         ErrorCode::kPermissionDenied,
         "the hub at {} is not the one expected: its CA is {}, the pin says {}; if the hub was set up anew, compare "

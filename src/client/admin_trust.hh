@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.hh"
 #include "net/address.hh"
@@ -18,6 +19,8 @@ struct HubIdentity {
   std::string ca_pem;       // the CA that signed its certificate: the only root to believe from here on
   std::string pin;          // "sha256:…" of that CA's public key
   std::string server_name;  // a DNS name of its certificate
+  // Of every CA that vouches for it: while the Host CA is rotated, the key before and the key after.
+  std::vector<std::string> pins;
 };
 
 // Connects, shakes hands, and looks at the chain: the leaf is a hub's (not an agent's), is valid now, and is signed by

@@ -148,8 +148,12 @@ Result<std::vector<Profile>> Home::all() const {
 
 Status Home::save(const Profile& profile) const {
   MEZ_CHECK(make_directories(profile_folder(profile.proxy), 0700));
-  MEZ_CHECK(write_file(profile_folder(profile.proxy) / "profile.json", as_bytes(profile_to_json(profile)), 0600));
   MEZ_CHECK(write_file(folder_ / "current", as_bytes(profile_name(profile.proxy) + "\n"), 0600));
+  return update(profile);
+}
+
+Status Home::update(const Profile& profile) const {
+  MEZ_CHECK(write_file(profile_folder(profile.proxy) / "profile.json", as_bytes(profile_to_json(profile)), 0600));
   return write_known_hosts();
 }
 

@@ -81,6 +81,8 @@ class Home {
   // Keeps it, makes it current, and writes known_hosts anew.
   Status save(const Profile& profile) const;
   // Forgets identity and session; what is known about the hub (its pin) stays. known_hosts is written anew.
+  // The same profile with other contents; which one is current stays.
+  Status update(const Profile& profile) const;
   Status forget(const Profile& profile) const;
 
  private:

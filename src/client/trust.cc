@@ -1,6 +1,5 @@
 #include "client/trust.hh"
 
-#include "client/web_api.hh"
 #include "crypto/tls.hh"
 
 namespace mezite::client {
@@ -16,6 +15,18 @@ net::http::TrustPolicy TrustChoice::policy() const {
 }
 
 TrustChoice trust_of(const Profile& profile) { return {profile.trust, profile.ca_pin}; }
+
+bool take_over(const HubTrust& news, Profile& profile) {
+  const Profile before = profile;
+  if (!news.host_cas.empty() && parse_key_lines(news.host_cas)) profile.host_cas = news.host_cas;
+  std::string pins;
+  for (const auto& pin : news.ca_pins) {
+    if (!crypto::parse_pin(pin)) return false;
+    pins += (pins.empty() ? "" : ",") + pin;
+  }
+  if (profile.trust == TrustMode::kPin && !pins.empty()) profile.ca_pin = pins;
+  return profile.host_cas != before.host_cas || profile.ca_pin != before.ca_pin;
+}
 
 Result<TrustChoice> decide_trust(const TrustRequest& request) {
   if (!request.ca_pin.empty()) {

@@ -7,6 +7,7 @@
 
 #include "base/result.hh"
 #include "client/profile.hh"
+#include "client/web_api.hh"
 #include "net/address.hh"
 #include "net/http/http_client.hh"
 
@@ -21,6 +22,10 @@ struct TrustChoice {
 
 // The trust that a profile keeps.
 TrustChoice trust_of(const Profile& profile);
+
+// Takes over what the hub says of its CAs, over a connection that was trusted: host keys, and where a pin is what
+// counts, the pins. Whether anything has changed. What can't be read leaves everything as it was.
+bool take_over(const HubTrust& news, Profile& profile);
 
 struct TrustRequest {
   net::HostPort proxy;

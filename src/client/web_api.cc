@@ -147,6 +147,14 @@ Result<Ping> WebApi::ping() {
   return Ping{*cluster, text_field(*json, "version").value_or(""), text_field(*json, "proxy_public_addr").value_or("")};
 }
 
+void WebApi::read_trust(std::string_view body) {
+  const auto json = parse_object(body);
+  if (!json || !json->contains("ca_pins")) return;
+  hub_trust_ = {.host_cas = list_field(*json, "host_ca_keys"),
+                .user_cas = list_field(*json, "user_ca_keys"),
+                .ca_pins = list_field(*json, "ca_pins")};
+}
+
 Result<LoginAnswer> WebApi::login(const LoginRequest& request) {
   const Json json = {{"user", request.user},
                      {"password", request.password},
@@ -154,18 +162,30 @@ Result<LoginAnswer> WebApi::login(const LoginRequest& request) {
                      {"ttl_seconds", request.ttl.count()}};
   MEZ_TRY(std::string body, call("POST", "/v1/webapi/login", dump(json)));
   auto answer = parse_login_answer(body);
+  read_trust(body);
   wipe(body);
   return answer;
 }
 
 Result<std::vector<Node>> WebApi::nodes() {
   MEZ_TRY(const std::string body, call("GET", "/v1/webapi/nodes"));
+  read_trust(body);
   return parse_nodes(body);
 }
 
 Result<DialTicket> WebApi::dial(std::string_view node, std::string_view login) {
   MEZ_TRY(const std::string body, call("POST", "/v1/webapi/dial", dump(Json{{"node", node}, {"login", login}})));
+  read_trust(body);
   return parse_dial_ticket(body);
+}
+
+Result<std::string> WebApi::renew_certificate(std::string_view ssh_public_key, std::chrono::seconds ttl) {
+  const Json json = {{"ssh_public_key", ssh_public_key}, {"ttl_seconds", ttl.count()}};
+  MEZ_TRY(const std::string body, call("POST", "/v1/webapi/certificate", dump(json)));
+  const auto answer = parse_object(body);
+  const auto certificate = answer ? text_field(*answer, "certificate") : std::nullopt;
+  if (!certificate) return malformed("the request for a certificate");
+  return *certificate;
 }
 
 Status WebApi::logout() {

@@ -27,6 +27,12 @@ struct LoginRequest {
   std::chrono::seconds ttl{};
 };
 
+// Whom to trust from now on, as the hub says in its answers; lists that are empty say nothing.
+struct HubTrust {
+  std::vector<std::string> host_cas, user_cas;  // "ssh-ed25519 AAAA…", the one that signs first
+  std::vector<std::string> ca_pins;             // "sha256:…"
+};
+
 struct LoginAnswer {
   std::string user;
   std::string certificate;  // "ssh-ed25519-cert-v01@openssh.com AAAA…"
@@ -70,13 +76,20 @@ class WebApi {
   void set_token(std::string token) { token_ = std::move(token); }
   Result<std::vector<Node>> nodes();
   Result<DialTicket> dial(std::string_view node, std::string_view login);
+  // Another certificate for the same session: "ssh-ed25519-cert-v01@openssh.com AAAA…".
+  Result<std::string> renew_certificate(std::string_view ssh_public_key, std::chrono::seconds ttl);
   Status logout();
 
+  // From the last answer that had it.
+  const HubTrust& trust() const { return hub_trust_; }
+
  private:
+  void read_trust(std::string_view body);
   Result<std::string> call(std::string method, std::string target, std::string body = {});
   net::HostPort proxy_;
   net::http::TrustPolicy trust_;
   std::string token_;
+  HubTrust hub_trust_;
 };
 
 }  // namespace mezite::client

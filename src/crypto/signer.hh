@@ -33,4 +33,9 @@ Result<X509Certificate> make_x509_ca(const Signer& key, const X509CaSpec& spec);
 Result<X509Certificate> issue_x509_leaf(const X509Certificate& ca, const Signer& ca_key, BytesView subject_spki,
                                         const X509LeafSpec& spec);
 
+// A CA once more, under the key of another CA: whoever trusts only the other one is led to what this one has signed
+// (RFC 4210 §4.4, "new with old"). Ends with the CA that ends first.
+Result<X509Certificate> cross_sign_x509_ca(const X509Certificate& subject_ca, const X509Certificate& ca,
+                                           const Signer& ca_key);
+
 }  // namespace mezite::crypto

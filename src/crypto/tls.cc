@@ -117,9 +117,20 @@ struct TlsVerifier {
   }
 
   // A certificate with the pinned key is the only root: it counts for nothing that it is merely in the list.
-  static Status check_pin(std::span<const X509Certificate> chain, const std::string& pin, SystemTime now) {
-    const auto pinned = std::ranges::find_if(chain, [&pin](const auto& c) { return c.spki_sha256_hex() == pin; });
-    if (pinned == chain.end()) {
+  static Status check_pin(std::span<const X509Certificate> chain, std::string_view pins, SystemTime now) {
+    Status last;
+    for (std::string_view pin : split(pins, ',')) {
+      last = check_one_pin(chain, pin, now);
+      if (last) return last;
+    }
+    return last;
+  }
+
+  static Status check_one_pin(std::span<const X509Certificate> chain, std::string_view pin, SystemTime now) {
+    // From the end: while a CA is rotated, a cross certificate of the same key comes before the root.
+    const auto pinned =
+        std::find_if(chain.rbegin(), chain.rend(), [&pin](const auto& c) { return c.spki_sha256_hex() == pin; });
+    if (pinned == chain.rend()) {
       return fail(ErrorCode::kUnauthenticated,
                   "no certificate that the server shows has the pinned key sha256:{}; its last one has sha256:{}", pin,
                   chain.back().spki_sha256_hex());
@@ -218,7 +229,12 @@ Result<std::shared_ptr<TlsContext>> TlsContext::client(TlsClientOptions options)
   state->trust = std::move(options.trust);
   SSL_CTX* raw = state->context.get();
   if (state->trust.kind == TlsTrust::Kind::kSpkiPin) {
-    MEZ_TRY(state->trust.pin_hex, parse_pin(state->trust.pin_hex));
+    std::string pins;
+    for (std::string_view one : split(state->trust.pin_hex, ',')) {
+      MEZ_TRY(const std::string pin, parse_pin(one));
+      pins += (pins.empty() ? "" : ",") + pin;
+    }
+    state->trust.pin_hex = std::move(pins);
   }
   if (state->trust.kind == TlsTrust::Kind::kSystemRoots) {
     if (SSL_CTX_set_default_verify_paths(raw) != 1) {

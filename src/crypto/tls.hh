@@ -38,7 +38,7 @@ struct TlsTrust {
   };
   Kind kind = Kind::kSystemRoots;
   std::vector<X509Certificate> roots;
-  std::string pin_hex;  // 64 hexadecimal digits, "sha256:" in front allowed
+  std::string pin_hex;  // 64 hexadecimal digits, "sha256:" in front allowed; several with commas: any of them
   // A further check of the caller's own after the one above succeeded.
   std::function<Status(std::span<const X509Certificate> chain)> also;
 

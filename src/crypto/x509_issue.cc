@@ -246,4 +246,29 @@ Result<X509Certificate> issue_x509_leaf(const X509Certificate& ca, const Signing
   return issue_x509_leaf(ca, SoftwareSigner(ca_key), subject_spki, spec);
 }
 
+Result<X509Certificate> cross_sign_x509_ca(const X509Certificate& subject_ca, const X509Certificate& ca,
+                                           const Signer& ca_key) {
+  MEZ_TRY(const auto subject_key, subject_ca.public_key());
+  MEZ_TRY(const auto issuer_key, ca.public_key());
+  if (issuer_key.spki() != ca_key.public_key().spki()) {
+    return fail(ErrorCode::kInvalidArgument, "the signing key is not the one of the CA certificate");
+  }
+  ossl::X509Ptr certificate(X509_new());
+  X509* raw = certificate.get();
+  MEZ_CHECK(set_basics(raw, std::max(subject_ca.not_before(), ca.not_before()),
+                       std::min(subject_ca.not_after(), ca.not_after())));
+  if (X509_set_subject_name(raw, X509_get_subject_name(subject_ca.handle())) != 1 ||
+      X509_set_issuer_name(raw, X509_get_subject_name(ca.handle())) != 1 ||
+      X509_set_pubkey(raw, subject_key.handle()) != 1) {
+    return std::unexpected(openssl_failed("making a certificate").error());
+  }
+  // The names are equal: a path length does not count such a certificate (RFC 5280 §4.2.1.9), and its authority key
+  // identifier is what tells it from a root.
+  MEZ_CHECK(add_extension(raw, ca.handle(), NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
+  MEZ_CHECK(add_extension(raw, ca.handle(), NID_key_usage, "critical,keyCertSign,cRLSign"));
+  MEZ_CHECK(add_extension(raw, ca.handle(), NID_subject_key_identifier, "hash"));
+  MEZ_CHECK(add_extension(raw, ca.handle(), NID_authority_key_identifier, "keyid:always"));
+  return sign(raw, ca_key);
+}
+
 }  // namespace mezite::crypto

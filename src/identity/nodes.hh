@@ -23,6 +23,7 @@ struct Node {
   std::optional<SystemTime> host_cert_expires_at;
   SystemTime joined_at{};
   std::optional<SystemTime> last_heartbeat;
+  std::string ca_report;  // what it said last of the CAs (JSON); "" when it never did
 };
 
 struct NewNode {
@@ -40,6 +41,8 @@ struct NodeReport {
   SystemTime at{};
   std::optional<std::string> hostname, version;
   std::optional<access::Labels> labels;  // refused ones are left out, as are those that the join token set
+  std::optional<std::string> ca_report;
+  std::optional<std::string> host_cert_signer_fingerprint;
 };
 
 // Whether a node that joins under a name that is there takes its place. The caller says kReplace when the one that is

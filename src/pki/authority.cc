@@ -9,6 +9,7 @@
 #include "base/text.hh"
 #include "pki/authority_rows.hh"
 #include "pki/certificate_json.hh"
+#include "pki/key_ring.hh"
 #include "ssh/keys/certificate_check.hh"
 #include "store/settings.hh"
 
@@ -16,70 +17,9 @@ namespace mezite::pki {
 
 namespace {
 
-constexpr std::chrono::hours kAuthorityLife{24 * 3652};  // ten years
-constexpr std::chrono::hours kAuthorityBackdating{1};
 constexpr std::chrono::hours kExpiryWarning{24 * 90};
-constexpr std::array kTypes{AuthorityType::kUser, AuthorityType::kHost, AuthorityType::kSpiffe};
-
-std::string_view subject_of(AuthorityType type) {
-  return type == AuthorityType::kHost ? "Mezite Host CA" : "Mezite SPIFFE CA";
-}
-
-struct LoadedKey {
-  CaKey key;
-  std::string kms_alias;
-  std::optional<crypto::X509Certificate> x509;
-  SystemTime expires_at;
-};
-
-struct Loaded {
-  std::optional<LoadedKey> active, standby;
-  std::string phase = "complete";
-  std::string state = "standby";
-};
-
-// Mints key and certificate. Not in a transaction: the key store may be across a network.
-Result<AuthorityRow> make_authority(KeyStore& keys, AuthorityType type, std::string_view cluster_name, SystemTime now) {
-  MEZ_TRY(NewKey minted, keys.make(to_text(type)));
-  AuthorityRow row;
-  row.type = to_text(type);
-  row.standing = "active";
-  row.key = std::move(minted.stored);
-  row.ssh_public_key = minted.key.public_key().to_text();
-  row.created_at = now;
-  row.expires_at = now + kAuthorityLife;
-  if (type != AuthorityType::kUser) {
-    crypto::X509CaSpec spec{.common_name = std::string(subject_of(type)),
-                            .organization = std::string(cluster_name),
-                            .not_before = now - kAuthorityBackdating,
-                            .not_after = row.expires_at};
-    MEZ_TRY(auto certificate, crypto::make_x509_ca(minted.key.raw(), spec));
-    row.x509_pem = certificate.to_pem();
-  }
-  return row;
-}
-
-Result<LoadedKey> load_key(KeyStore& keys, const AuthorityRow& row) {
-  auto damaged = [&](std::string_view what) {
-    return fail(ErrorCode::kCorrupt, "the {} CA in the database is damaged ({}): restore a backup", row.type, what);
-  };
-  auto key = keys.open(row.key);
-  if (!key && row.key.kms_alias.empty()) return damaged(key.error().message);
-  if (!key) return wrap(key.error(), fmt::format("the {} CA", row.type));
-  auto written = ssh::PublicKey::from_text(row.ssh_public_key);
-  if (!written || *written != key->public_key()) return damaged("its public key is another one's");
-  LoadedKey loaded{
-      .key = std::move(*key), .kms_alias = row.key.kms_alias, .x509 = std::nullopt, .expires_at = row.expires_at};
-  if (row.type == "user") return loaded;
-  auto certificate = crypto::X509Certificate::from_pem(row.x509_pem);
-  if (!certificate) return damaged(certificate.error().message);
-  if (certificate->spki_sha256_hex() != loaded.key.raw().public_key().spki_sha256_hex()) {
-    return damaged("its certificate is for another key");
-  }
-  loaded.x509 = std::move(*certificate);
-  return loaded;
-}
-
+// A node whose clock is behind by minutes still believes the hub, and can tell its users that the clock is wrong.
+constexpr std::chrono::hours kHostBackdating{1};
 std::string lower(std::string_view text) {
   std::string out(text);
   std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
@@ -115,7 +55,7 @@ std::string_view to_text(AuthorityType type) {
 }
 
 Result<AuthorityType> parse_authority_type(std::string_view text) {
-  for (AuthorityType type : kTypes) {
+  for (AuthorityType type : kAuthorityTypes) {
     if (to_text(type) == text) return type;
   }
   return fail(ErrorCode::kInvalidArgument, "'{}' is no certificate authority: take user, host or spiffe",
@@ -128,16 +68,6 @@ Result<ExportFormat> parse_export_format(std::string_view text) {
   return fail(ErrorCode::kInvalidArgument, "'{}' is no export format: take openssh or x509",
               printable(text.substr(0, 64)));
 }
-
-struct Authority::State {
-  std::string cluster_name;
-  const Clock* clock;
-  bool created_now = false;
-  std::array<Loaded, 3> loaded;
-
-  const Loaded& of(AuthorityType type) const { return loaded[static_cast<std::size_t>(type)]; }
-  const LoadedKey& active(AuthorityType type) const { return *of(type).active; }
-};
 
 Authority::Authority(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Authority::~Authority() = default;
@@ -154,43 +84,21 @@ Result<std::unique_ptr<Authority>> Authority::open(store::Database& database, co
   }
   if (count == 0) {
     std::vector<AuthorityRow> made;
-    for (AuthorityType type : kTypes) {
-      MEZ_TRY(AuthorityRow row, make_authority(keys, type, state->cluster_name, clock.now()));
+    for (AuthorityType type : kAuthorityTypes) {
+      MEZ_TRY(AuthorityRow row, mint_authority(keys, type, state->cluster_name, clock.now()));
       made.push_back(std::move(row));
     }
     MEZ_TRY(auto transaction, database.begin());
+    MEZ_TRY(std::int64_t revision, store::bump_revision(transaction));
     for (const AuthorityRow& row : made) {
       MEZ_CHECK(insert_authority(transaction, box, row));
-      MEZ_CHECK(put_rotation(transaction, {.type = row.type, .phase = "complete", .state = "standby"}));
+      MEZ_CHECK(put_rotation(transaction, {.type = row.type, .rotation = {}, .revision = revision, .note = {}}));
     }
-    MEZ_CHECK(store::bump_revision(transaction));
     MEZ_CHECK(transaction.commit());
     state->created_now = true;
   }
-  std::vector<AuthorityRow> rows;
-  std::vector<RotationRow> rotations;
-  {
-    MEZ_TRY(auto reader, database.snapshot());
-    MEZ_TRY(rows, load_authorities(reader, box));
-    MEZ_TRY(rotations, load_rotations(reader));
-  }
-  for (const AuthorityRow& row : rows) {
-    MEZ_TRY(AuthorityType type, parse_authority_type(row.type));
-    MEZ_TRY(LoadedKey key, load_key(keys, row));
-    Loaded& loaded = state->loaded[static_cast<std::size_t>(type)];
-    (row.standing == "active" ? loaded.active : loaded.standby) = std::move(key);
-  }
-  for (RotationRow& row : rotations) {
-    MEZ_TRY(AuthorityType type, parse_authority_type(row.type));
-    Loaded& loaded = state->loaded[static_cast<std::size_t>(type)];
-    loaded.phase = std::move(row.phase);
-    loaded.state = std::move(row.state);
-  }
-  for (AuthorityType type : kTypes) {
-    if (!state->of(type).active) {
-      return fail(ErrorCode::kCorrupt, "the database has no active {} CA: restore a backup", to_text(type));
-    }
-  }
+  MEZ_TRY(KeyRing ring, load_ring(database, box, keys));
+  state->put(std::make_shared<const KeyRing>(std::move(ring)));
   return std::unique_ptr<Authority>(new Authority(std::move(state)));
 }
 
@@ -233,7 +141,7 @@ Result<ssh::Certificate> Authority::sign_user_certificate(const UserCertificateR
   extension(kRolesExtension, to_json(request.roles));
   extension(kTraitsExtension, to_json(request.traits));
   if (request.login_time) extension(kLoginTimeExtension, to_rfc3339(*request.login_time));
-  return ssh::sign_certificate(std::move(certificate), state_->active(AuthorityType::kUser).key);
+  return ssh::sign_certificate(std::move(certificate), state_->ring()->of(AuthorityType::kUser).active->key);
 }
 
 Result<ssh::Certificate> Authority::issue_host_certificate(const HostCertificateRequest& request) const {
@@ -242,7 +150,7 @@ Result<ssh::Certificate> Authority::issue_host_certificate(const HostCertificate
                                       .type = ssh::CertificateType::kHost,
                                       .key_id = request.node_id,
                                       .principals = {},
-                                      .valid_after = now - kBackdating,
+                                      .valid_after = now - kHostBackdating,
                                       .valid_before = now + request.ttl,
                                       .critical_options = {},
                                       .extensions = {}};
@@ -255,11 +163,12 @@ Result<ssh::Certificate> Authority::issue_host_certificate(const HostCertificate
   };
   add(request.node_id);
   for (const std::string& name : request.names) add(name);
-  return ssh::sign_certificate(std::move(certificate), state_->active(AuthorityType::kHost).key);
+  return ssh::sign_certificate(std::move(certificate), state_->ring()->of(AuthorityType::kHost).active->key);
 }
 
 Result<crypto::X509Certificate> Authority::issue_agent_x509(const AgentX509Request& request) const {
-  const LoadedKey& ca = state_->active(AuthorityType::kHost);
+  auto ring = state_->ring();
+  const LoadedKey& ca = *ring->of(AuthorityType::kHost).active;
   SystemTime now = state_->clock->now();
   crypto::X509LeafSpec spec{
       .common_name = request.node_id,
@@ -275,7 +184,8 @@ Result<crypto::X509Certificate> Authority::issue_agent_x509(const AgentX509Reque
 }
 
 Result<crypto::X509Certificate> Authority::issue_server_x509(const ServerX509Request& request) const {
-  const LoadedKey& ca = state_->active(AuthorityType::kHost);
+  auto ring = state_->ring();
+  const LoadedKey& ca = *ring->of(AuthorityType::kHost).active;
   SystemTime now = state_->clock->now();
   crypto::X509LeafSpec spec{
       .common_name = state_->cluster_name,
@@ -283,7 +193,7 @@ Result<crypto::X509Certificate> Authority::issue_server_x509(const ServerX509Req
       .dns_names = request.dns_names,
       .ip_addresses = request.ip_addresses,
       .uris = {},
-      .not_before = now - kBackdating,
+      .not_before = now - kHostBackdating,
       .not_after = now + request.ttl,
       .usage = crypto::X509Usage::kServer,
   };
@@ -306,9 +216,11 @@ Result<AgentIdentity> Authority::verify_agent_x509(const crypto::X509Certificate
 }
 
 TrustBundle Authority::trust_bundle() const {
+  auto ring = state_->ring();
   TrustBundle bundle;
-  for (AuthorityType type : kTypes) {
-    const Loaded& loaded = state_->of(type);
+  bundle.revision = ring->revision;
+  for (AuthorityType type : kAuthorityTypes) {
+    const LoadedAuthority& loaded = ring->of(type);
     for (const auto* key : {&loaded.active, &loaded.standby}) {
       if (!*key) continue;
       if (type == AuthorityType::kUser) bundle.user_cas.push_back((*key)->key.public_key());
@@ -321,16 +233,17 @@ TrustBundle Authority::trust_bundle() const {
 }
 
 std::vector<AuthorityStatus> Authority::status() const {
+  auto ring = state_->ring();
   std::vector<AuthorityStatus> out;
-  for (AuthorityType type : kTypes) {
-    const Loaded& loaded = state_->of(type);
+  for (AuthorityType type : kAuthorityTypes) {
+    const LoadedAuthority& loaded = ring->of(type);
     out.push_back({.type = type,
-                   .rotation_phase = loaded.phase,
-                   .rotation_state = loaded.state,
-                   .active_fingerprint = loaded.active->key.public_key().fingerprint(),
-                   .standby_fingerprint = loaded.standby ? loaded.standby->key.public_key().fingerprint() : "",
+                   .rotation = loaded.rotation,
+                   .keys = {.revision = ring->revision,
+                            .active = loaded.active->fingerprint(),
+                            .standby = loaded.standby ? loaded.standby->fingerprint() : ""},
                    .expires_at = loaded.active->expires_at,
-                   .pin = type == AuthorityType::kHost ? "sha256:" + host_ca_pin() : "",
+                   .pin = type == AuthorityType::kHost ? "sha256:" + loaded.active->x509->spki_sha256_hex() : "",
                    .kms_alias = loaded.active->kms_alias});
   }
   return out;
@@ -354,26 +267,52 @@ std::vector<std::string> Authority::warnings() const {
 }
 
 Result<std::string> Authority::export_public(AuthorityType type, ExportFormat format) const {
-  const LoadedKey& key = state_->active(type);
+  auto ring = state_->ring();
+  const LoadedAuthority& ca = ring->of(type);
+  // While it is rotated, both keys: what is made of this works now and when it is done.
+  std::vector<const LoadedKey*> both{&*ca.active};
+  if (ca.standby) both.push_back(&*ca.standby);
+  std::string text;
   if (format == ExportFormat::kX509) {
-    if (key.x509) return key.x509->to_pem();
-    return fail(ErrorCode::kInvalidArgument, "the {} CA signs SSH certificates only: take --format=openssh",
-                to_text(type));
+    if (!ca.active->x509) {
+      return fail(ErrorCode::kInvalidArgument, "the {} CA signs SSH certificates only: take --format=openssh",
+                  to_text(type));
+    }
+    for (const LoadedKey* key : both) text += key->x509->to_pem();
+    return text;
   }
   if (type == AuthorityType::kSpiffe) {
     return fail(ErrorCode::kInvalidArgument, "the spiffe CA signs X.509 certificates only: take --format=x509");
   }
-  return key.key.public_key().to_text(fmt::format("mezite-{}-ca@{}", to_text(type), state_->cluster_name)) + "\n";
+  for (const LoadedKey* key : both) {
+    text += key->key.public_key().to_text(fmt::format("mezite-{}-ca@{}", to_text(type), state_->cluster_name)) + "\n";
+  }
+  return text;
 }
 
-const crypto::X509Certificate& Authority::host_ca_certificate() const {
-  return *state_->active(AuthorityType::kHost).x509;
+crypto::X509Certificate Authority::host_ca_certificate() const {
+  return *state_->ring()->of(AuthorityType::kHost).active->x509;
+}
+
+std::vector<crypto::X509Certificate> Authority::host_ca_chain() const {
+  auto ring = state_->ring();
+  const LoadedAuthority& host = ring->of(AuthorityType::kHost);
+  std::vector<crypto::X509Certificate> chain;
+  if (host.standby && host.cross) chain = {*host.cross, *host.standby->x509};
+  chain.push_back(*host.active->x509);
+  return chain;
 }
 
 std::string Authority::host_ca_pin() const { return host_ca_certificate().spki_sha256_hex(); }
 
+std::vector<std::string> Authority::host_ca_pins() const {
+  std::vector<std::string> pins;
+  for (const crypto::X509Certificate& ca : trust_bundle().host_x509) pins.push_back(ca.spki_sha256_hex());
+  return pins;
+}
+
 std::string Authority::host_ca_fingerprint() const {
-  return state_->active(AuthorityType::kHost).key.public_key().fingerprint();
+  return state_->ring()->of(AuthorityType::kHost).active->fingerprint();
 }
 
 }  // namespace mezite::pki

@@ -12,6 +12,7 @@
 #include "base/clock.hh"
 #include "crypto/x509.hh"
 #include "pki/key_store.hh"
+#include "pki/rotation.hh"
 #include "pki/secret_box.hh"
 #include "ssh/keys/certificate.hh"
 #include "ssh/keys/public_key.hh"
@@ -76,28 +77,27 @@ struct AgentIdentity {
   std::string node_id;
 };
 
-// What agents and clients trust now.
+// What agents and clients trust now; of each kind the key that signs first.
 struct TrustBundle {
   std::vector<ssh::PublicKey> user_cas;
   std::vector<ssh::PublicKey> host_cas;
   std::vector<crypto::X509Certificate> host_x509;
   std::vector<crypto::X509Certificate> spiffe_x509;
+  std::int64_t revision = 0;  // whoever holds a bundle takes no older one
 };
 
 struct AuthorityStatus {
   AuthorityType type;
-  std::string rotation_phase;       // "complete" at rest
-  std::string rotation_state;       // "standby" at rest
-  std::string active_fingerprint;   // SHA256:…, of the SSH form of the key
-  std::string standby_fingerprint;  // "" when there is none
-  SystemTime expires_at;            // of the X.509 certificate; the user CA's has the same life
-  std::string pin;                  // "sha256:<hex>" for the host CA, else ""
-  std::string kms_alias;            // of the active key; "" when it is in the database
+  Rotation rotation;
+  KeyPair keys;           // SHA256:…, of the SSH form of the keys
+  SystemTime expires_at;  // of the X.509 certificate; the user CA's has the same life
+  std::string pin;        // "sha256:<hex>" for the host CA, else ""
+  std::string kms_alias;  // of the active key; "" when it is in the database
 };
 
-// Thread-safe: the keys are loaded once and immutable. Signing takes well under a millisecond with keys in the
-// database, and up to seconds with a KMS: what signs or issues is called on worker threads only. Nothing here touches
-// the database after open().
+// Thread-safe: what signs uses the keys of the moment in which it starts. Signing takes well under a millisecond with
+// keys in the database, and up to seconds with a KMS: what signs or issues is called on worker threads only. Nothing
+// here touches the database after open().
 class Authority {
  public:
   // Makes the three CAs when the database has none, all in one transaction. `box` must be the database's own; `keys`
@@ -127,9 +127,22 @@ class Authority {
   // "openssh": a public key line; "x509": PEM. kInvalidArgument for a form that the CA has not.
   Result<std::string> export_public(AuthorityType type, ExportFormat format) const;
 
-  const crypto::X509Certificate& host_ca_certificate() const;
-  std::string host_ca_pin() const;          // 64 hexadecimal digits: SHA-256 of the SubjectPublicKeyInfo
-  std::string host_ca_fingerprint() const;  // SHA256:… of the SSH key, as in host_cert_signer_fingerprint
+  // One step of a rotation (rotation.hh), in one transaction: keys, phase, revision, and `note`, a text of the caller's
+  // that unsettled_notes() gives until settle() — so that what must follow a step follows it after a crash, too. For
+  // kKeyMade the key is made first, outside of the transaction: that may take seconds, and a failure leaves everything
+  // as it was. kFailedPrecondition for a step that is not legal now. What is signed from its return on is signed by the
+  // key that then is active.
+  Result<Transition> step(AuthorityType type, RotationStep step, std::string_view note, store::Database& database,
+                          const SecretBox& box, KeyStore& keys);
+  static Result<std::vector<std::string>> unsettled_notes(store::Database& database);
+  static Status settle(store::Database& database, std::string_view note);
+
+  crypto::X509Certificate host_ca_certificate() const;
+  // What a server of the hub shows behind its leaf. While the Host CA is rotated this leads to both of its keys.
+  std::vector<crypto::X509Certificate> host_ca_chain() const;
+  std::vector<std::string> host_ca_pins() const;  // of all keys that are trusted, the one that signs first
+  std::string host_ca_pin() const;                // 64 hexadecimal digits: SHA-256 of the SubjectPublicKeyInfo
+  std::string host_ca_fingerprint() const;        // SHA256:… of the SSH key, as in host_cert_signer_fingerprint
 
  private:
   struct State;

@@ -88,10 +88,9 @@ TEST_F(PkiTest, TheCasAreMadeOnceAndStay) {
   auto after = second->status();
   ASSERT_EQ(after.size(), 3u);
   for (std::size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(after[i].active_fingerprint, before[i].active_fingerprint);
-    EXPECT_EQ(after[i].rotation_phase, "complete");
-    EXPECT_EQ(after[i].rotation_state, "standby");
-    EXPECT_EQ(after[i].standby_fingerprint, "");
+    EXPECT_EQ(after[i].keys, before[i].keys);
+    EXPECT_EQ(after[i].rotation, Rotation{});
+    EXPECT_EQ(after[i].keys.standby, "");
     EXPECT_GT(after[i].expires_at, clock_.now() + hours(24 * 3600));
   }
   EXPECT_EQ(after[1].pin, "sha256:" + second->host_ca_pin());

@@ -1,5 +1,6 @@
 #include "proxy/agent_connection.hh"
 
+#include "auth/use/ca_rotation.hh"
 #include "base/log.hh"
 #include "base/text.hh"
 #include "mezite/v1/control.pb.h"
@@ -178,7 +179,9 @@ class AgentConnection final : public ssh::ServerHandler,
       report.node_id = node_id_;
       report.at = context_.services.clock.now();
       if (!message.heartbeat().labels().empty()) report.labels = labels_of(message.heartbeat().labels());
+      bool news = message.heartbeat().has_cas() && put_cas(message.heartbeat().cas(), report);
       reports_.add(std::move(report));
+      if (news) reports_.flush();
     } else if (message.has_dial_failed()) {
       context_.router.failed(message.dial_failed().token(), node_id_, message.dial_failed().error());
     }
@@ -192,6 +195,7 @@ class AgentConnection final : public ssh::ServerHandler,
     report.hostname = printable(hello.hostname().substr(0, 255));
     report.version = printable(hello.version().substr(0, 64));
     report.labels = labels_of(hello.labels());
+    if (hello.has_cas()) put_cas(hello.cas(), report);
     reports_.add(std::move(report));
     reports_.flush();
     if (std::exchange(registered_, true)) return;
@@ -199,6 +203,23 @@ class AgentConnection final : public ssh::ServerHandler,
     reports_.connected(shard_, node_id_, node_name_, peer_.ip);
     log::info("agent connected",
               {{"node", node_name_}, {"id", node_id_}, {"peer", peer_.text()}, {"version", hello.version()}});
+  }
+
+  // Whether it says something that it has not said on this connection.
+  bool put_cas(const mezite::v1::CaReport& cas, identity::NodeReport& report) {
+    auto list = [](const auto& field) { return std::vector<std::string>(field.begin(), field.end()); };
+    auth::CaReport read{.revision = cas.revision(),
+                        .user = list(cas.user()),
+                        .host = list(cas.host()),
+                        .spiffe = list(cas.spiffe()),
+                        .ssh_signer = cas.ssh_signer(),
+                        .x509_signer = cas.x509_signer()};
+    std::string text = auth::to_json(read);
+    if (text == cas_) return false;
+    cas_ = text;
+    report.ca_report = std::move(text);
+    report.host_cert_signer_fingerprint = printable(cas.ssh_signer().substr(0, 64));
+    return true;
   }
 
   void expect_heartbeat() {
@@ -257,6 +278,7 @@ class AgentConnection final : public ssh::ServerHandler,
   FrameReader frames_;
   Bytes output_;
   net::TimerId silence_{};
+  std::string cas_;  // what it said last of the CAs
   std::string why_;
   bool rejected_ = false;
   bool registered_ = false;

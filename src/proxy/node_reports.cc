@@ -27,6 +27,10 @@ void NodeReports::add(identity::NodeReport report) {
   if (report.hostname) held.hostname = std::move(report.hostname);
   if (report.version) held.version = std::move(report.version);
   if (report.labels) held.labels = std::move(report.labels);
+  if (report.ca_report) held.ca_report = std::move(report.ca_report);
+  if (report.host_cert_signer_fingerprint) {
+    held.host_cert_signer_fingerprint = std::move(report.host_cert_signer_fingerprint);
+  }
 }
 
 void NodeReports::flush() {

@@ -145,6 +145,11 @@ Result<std::unique_ptr<Proxy>> Proxy::start(auth::Services& services, net::Shard
   // From here on connections may come: what follows can't fail but for the listeners, which close with the state.
   std::unique_ptr<Proxy> proxy(new Proxy(std::move(state)));
   services.on_revision([raw](std::int64_t revision) { raw->context.tunnels.refresh(revision); });
+  services.on_reissue([raw]() -> Status {
+    MEZ_CHECK(raw->renew_ssh());
+    if (!raw->tls || raw->services.config.proxy.tls_mode != auth::TlsMode::kAuto) return {};
+    return renew_web_tls(raw->services, *raw->tls);
+  });
   services.on_node_removed([raw](std::string_view node_id) {
     if (auto tunnel = raw->context.tunnels.find(node_id)) tunnel->disconnect("this node was removed from the cluster");
   });

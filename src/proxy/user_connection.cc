@@ -81,6 +81,15 @@ void UserConnection::admit(const ssh::AuthRequest& request, ssh::AuthResponder r
     return responder.reject();
   }
   Denial denial{.kind = audit::EventKind::kAccessDeniedCertificate, .user = certificate.key_id()};
+  if (context_.services.revocations->is_revoked(certificate)) {
+    denial.kind = audit::EventKind::kAccessDeniedRevoked;
+    denial.reason = "revoked";
+    denial.explanation = fmt::format("the certificate of {} with serial number {} was revoked",
+                                     printable(certificate.key_id()), certificate.serial());
+    denial.user_text = "this certificate was revoked; log in again: msh login";
+    refuse_for_good(std::move(denial));
+    return responder.reject();
+  }
   auto visitor = visitor_of_certificate(certificate);
   if (!visitor || certificate.find_critical_option("force-command") != nullptr) {
     denial.reason = visitor ? "force_command" : "malformed";

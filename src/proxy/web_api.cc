@@ -54,19 +54,34 @@ Json roles_and_logins(const auth::Caller& caller) {
   return {{"roles", caller.role_names}, {"logins", access::certificate_logins(caller.roles, caller.traits)}};
 }
 
+// Whom to trust from now on, in the answers to whoever is signed in: a CA may be rotated between two calls.
+void add_trust(const auth::Services& services, Json& answer) {
+  Json host_cas = Json::array(), user_cas = Json::array(), pins = Json::array();
+  pki::TrustBundle trust = services.authority->trust_bundle();
+  for (const ssh::PublicKey& ca : trust.host_cas) host_cas.push_back(ca.to_text());
+  for (const ssh::PublicKey& ca : trust.user_cas) user_cas.push_back(ca.to_text());
+  for (const crypto::X509Certificate& ca : trust.host_x509) pins.push_back("sha256:" + ca.spki_sha256_hex());
+  answer["host_ca_keys"] = std::move(host_cas);
+  answer["user_ca_keys"] = std::move(user_cas);
+  answer["ca_pins"] = std::move(pins);
+}
+
+Result<std::optional<std::chrono::milliseconds>> asked_ttl(const Json& body) {
+  auto asked = body.find("ttl_seconds");
+  if (asked == body.end() || asked->is_null()) return std::optional<std::chrono::milliseconds>();
+  if (!asked->is_number_integer() || asked->get<std::int64_t>() < 1 || asked->get<std::int64_t>() > kMaxTtlSeconds) {
+    return fail(ErrorCode::kInvalidArgument, "'ttl_seconds' is a number from 1 on");
+  }
+  return std::optional<std::chrono::milliseconds>(std::chrono::seconds(asked->get<std::int64_t>()));
+}
+
 // ---- POST /v1/webapi/login: a session and a certificate for the client's key
 
 Result<Response> login(Context& context, const Request& request) {
   auth::Services& services = context.services;
   MEZ_TRY(Json body, parse_body(request));
   MEZ_TRY(std::string public_key, text_field(body, "ssh_public_key", kMaxPublicKey));
-  std::optional<std::chrono::milliseconds> ttl;
-  if (auto asked = body.find("ttl_seconds"); asked != body.end() && !asked->is_null()) {
-    if (!asked->is_number_integer() || asked->get<std::int64_t>() < 1 || asked->get<std::int64_t>() > kMaxTtlSeconds) {
-      return fail(ErrorCode::kInvalidArgument, "'ttl_seconds' is a number from 1 on");
-    }
-    ttl = std::chrono::seconds(asked->get<std::int64_t>());
-  }
+  MEZ_TRY(std::optional<std::chrono::milliseconds> ttl, asked_ttl(body));
   // Before the password is looked at: whether the key is good tells nothing about the user.
   if (auto key = ssh::PublicKey::from_text(public_key); !key) {
     return fail(ErrorCode::kInvalidArgument, "'ssh_public_key' is not a public key that can be certified: {}",
@@ -79,19 +94,29 @@ Result<Response> login(Context& context, const Request& request) {
     [[maybe_unused]] Status revoked = services.identity->sessions.revoke(session.token);
     return std::unexpected(issued.error());
   }
-  Json cas = Json::array();
-  for (const ssh::PublicKey& ca : services.authority->trust_bundle().host_cas) cas.push_back(ca.to_text());
-  return ok({{"user", caller.name},
-             {"certificate", issued->certificate},
-             {"host_ca_keys", cas},
-             {"cluster_name", services.cluster_name()},
-             {"session_token", session.token},
-             {"session_expires_at", to_rfc3339(session.expires_at)},
-             {"expires_at", to_rfc3339(issued->expires_at)},
-             {"ssh_addr", public_ssh_address(services, context.ssh_port)},
-             {"roles", caller.role_names},
-             {"logins", issued->logins},
-             {"source_address", issued->source_address}});
+  Json answer = {{"user", caller.name},
+                 {"certificate", issued->certificate},
+                 {"cluster_name", services.cluster_name()},
+                 {"session_token", session.token},
+                 {"session_expires_at", to_rfc3339(session.expires_at)},
+                 {"expires_at", to_rfc3339(issued->expires_at)},
+                 {"ssh_addr", public_ssh_address(services, context.ssh_port)},
+                 {"roles", caller.role_names},
+                 {"logins", issued->logins},
+                 {"source_address", issued->source_address}};
+  add_trust(services, answer);
+  return ok(answer);
+}
+
+// ---- POST /v1/webapi/certificate: another one for a session that has one, after the User CA's key has changed
+
+Result<Response> renew_certificate(Context& context, const Request& request) {
+  MEZ_TRY(auth::Caller caller, caller_of(context, request));
+  MEZ_TRY(Json body, parse_body(request));
+  MEZ_TRY(std::string public_key, text_field(body, "ssh_public_key", kMaxPublicKey));
+  MEZ_TRY(std::optional<std::chrono::milliseconds> ttl, asked_ttl(body));
+  MEZ_TRY(auto issued, auth::issue_user_certificate(context.services, caller, {public_key, ttl}));
+  return ok({{"certificate", issued.certificate}, {"expires_at", to_rfc3339(issued.expires_at)}});
 }
 
 // ---- the page's session: a cookie that scripts can't read
@@ -156,7 +181,9 @@ Result<Response> list_nodes(Context& context, const Request& request) {
          {"version", one.node.version},
          {"last_heartbeat", one.node.last_heartbeat ? Json(to_rfc3339(*one.node.last_heartbeat)) : Json()}});
   }
-  return ok({{"nodes", std::move(nodes)}});
+  Json answer = {{"nodes", std::move(nodes)}};
+  add_trust(context.services, answer);
+  return ok(answer);
 }
 
 Response refused(Context& context, const Request& request, const Denial& denial, ErrorCode code) {
@@ -202,7 +229,9 @@ Result<Response> make_ticket(Context& context, const Request& request) {
     return refused(context, request, denial, ErrorCode::kUnavailable);
   }
   MEZ_TRY(std::string ticket, context.tickets.put({caller.name, node.id, request.peer.ip}));
-  return ok({{"ticket", ticket}, {"ssh_addr", public_ssh_address(services, context.ssh_port)}, {"node", node.name}});
+  Json answer = {{"ticket", ticket}, {"ssh_addr", public_ssh_address(services, context.ssh_port)}, {"node", node.name}};
+  add_trust(services, answer);
+  return ok(answer);
 }
 
 // ---- the page
@@ -264,6 +293,7 @@ net::http::Router make_web_router(Context& context) {
   anonymous("/v1/webapi/session", open_web_session);
   anonymous("/v1/webapi/invite", accept_invite);
   known("GET", "/v1/webapi/session", show_session);
+  known("POST", "/v1/webapi/certificate", renew_certificate);
   known("POST", "/v1/webapi/logout", logout);
   known("GET", "/v1/webapi/nodes", list_nodes);
   known("POST", "/v1/webapi/dial", make_ticket);

@@ -186,6 +186,26 @@ INSERT INTO audit_words (rowid, words)
 CREATE TABLE audit_sinks (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT;
 )sql";
 
+// Rotation: the revision of the last change of a key, and what is still to be told of the last step. What each agent
+// says it has of the CAs. Certificates that are good no more.
+constexpr std::string_view kRotation = R"sql(
+ALTER TABLE ca_rotations ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE ca_rotations ADD COLUMN note TEXT NOT NULL DEFAULT '';
+ALTER TABLE nodes ADD COLUMN ca_report TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE revocations (
+  id TEXT PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('serial', 'key_id')),
+  value TEXT NOT NULL,
+  user_name TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER,
+  UNIQUE (kind, value)
+) STRICT;
+)sql";
+
 constexpr std::array kSchema = std::to_array<Migration>({
     {1, "settings", kSettings},
     {2, "identity", kIdentity},
@@ -193,6 +213,7 @@ constexpr std::array kSchema = std::to_array<Migration>({
     {4, "authorities", kAuthorities},
     {5, "key places", kKeyPlaces},
     {6, "audit search", kAuditSearch},
+    {7, "rotation", kRotation},
 });
 
 }  // namespace

@@ -23,6 +23,15 @@ constexpr std::chrono::seconds kConnectLimit{10};
 constexpr std::chrono::milliseconds kLeastDelay{200};
 constexpr std::chrono::milliseconds kMostDelay{20'000};
 
+void put(const CaReport& report, v1::CaReport& out) {
+  for (const std::string& one : report.user) out.add_user(one);
+  for (const std::string& one : report.host) out.add_host(one);
+  for (const std::string& one : report.spiffe) out.add_spiffe(one);
+  out.set_ssh_signer(report.ssh_signer);
+  out.set_x509_signer(report.x509_signer);
+  out.set_revision(report.revision);
+}
+
 std::uint32_t read_length(BytesView bytes) {
   return static_cast<std::uint32_t>(bytes[0]) << 24 | static_cast<std::uint32_t>(bytes[1]) << 16 |
          static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3];
@@ -238,6 +247,7 @@ void ControlConnection::Body::came_up() {
   hello->set_hostname(report.hostname);
   for (const auto& [name, value] : report.labels) (*hello->mutable_labels())[name] = value;
   hello->set_snapshot_revision(report.snapshot_revision);
+  put(report.cas, *hello->mutable_cas());
   send(message);
   heartbeat_ = shard.after(kHeartbeat, [this] { heartbeat(); });
   callbacks.connected();
@@ -253,6 +263,7 @@ void ControlConnection::Body::heartbeat() {
   beat->set_sessions(report.sessions);
   for (const auto& [name, value] : report.labels) (*beat->mutable_labels())[name] = value;
   beat->set_spool_bytes(report.spool_bytes);
+  put(report.cas, *beat->mutable_cas());
   send(message);
   heartbeat_ = shard.after(kHeartbeat, [this] { heartbeat(); });
 }

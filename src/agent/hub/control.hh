@@ -31,6 +31,7 @@ struct AgentReport {
   std::int64_t snapshot_revision = 0;
   std::int32_t sessions = 0;
   std::int64_t spool_bytes = 0;
+  CaReport cas;
 };
 
 // Called on the shard.

@@ -56,6 +56,8 @@ Trust read_trust(const v1::TrustBundle& bundle) {
   Trust trust;
   trust.user_cas.assign(bundle.user_ca_keys().begin(), bundle.user_ca_keys().end());
   trust.host_cas.assign(bundle.host_ca_keys().begin(), bundle.host_ca_keys().end());
+  trust.spiffe_cas_pem.assign(bundle.spiffe_ca_x509_pem().begin(), bundle.spiffe_ca_x509_pem().end());
+  trust.revision = bundle.revision();
   trust.host_cas_pem.assign(bundle.host_ca_x509_pem().begin(), bundle.host_ca_x509_pem().end());
   return trust;
 }
@@ -116,6 +118,8 @@ Result<Snapshot> parse_snapshot(const v1::Snapshot& message) {
     MEZ_TRY(Lock parsed, parse_lock(lock));
     snapshot.locks.push_back(std::move(parsed));
   }
+  snapshot.revoked_serials.insert(message.revoked().serials().begin(), message.revoked().serials().end());
+  snapshot.revoked_key_ids.insert(message.revoked().key_ids().begin(), message.revoked().key_ids().end());
   if (message.recording_mode() == "off")
     snapshot.recording_mode = RecordingMode::kOff;
   else if (message.recording_mode() == "node-sync")

@@ -65,10 +65,11 @@ Result<PinnedHub> pin_hub(std::span<const crypto::X509Certificate> chain, const 
   if (pins.empty()) return fail(ErrorCode::kInvalidArgument, "there is no pin of the Host CA");
   std::vector<crypto::X509Certificate> roots;
   for (const std::string& pin : pins) {
-    auto found = std::find_if(chain.begin(), chain.end(), [&](const crypto::X509Certificate& certificate) {
+    // From the end: while the Host CA is rotated, a cross certificate of the same key comes before the root.
+    auto found = std::find_if(chain.rbegin(), chain.rend(), [&](const crypto::X509Certificate& certificate) {
       return certificate.is_ca() && certificate.spki_sha256_hex() == pin;
     });
-    if (found == chain.end()) {
+    if (found == chain.rend()) {
       return fail(ErrorCode::kUnauthenticated,
                   "the hub's Host CA does not have the pin sha256:{}, it shows {}; if the Host CA was changed since, "
                   "delete MEZITE_DATA_DIR and join again with a fresh token",

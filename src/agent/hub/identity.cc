@@ -46,6 +46,29 @@ Result<json> read_json(const fs::path& path) {
   return object;
 }
 
+std::string fingerprint_of(const crypto::X509Certificate& ca) {
+  auto key = ca.public_key();
+  if (!key) return {};
+  auto ssh_key = ssh::PublicKey::from_crypto(*key);
+  return ssh_key ? ssh_key->fingerprint() : std::string();
+}
+
+std::vector<std::string> fingerprints_of_keys(const std::vector<std::string>& lines) {
+  std::vector<std::string> out;
+  for (const std::string& line : lines) {
+    if (auto key = ssh::PublicKey::from_text(line)) out.push_back(key->fingerprint());
+  }
+  return out;
+}
+
+std::vector<std::string> fingerprints_of_certificates(const std::vector<std::string>& pems) {
+  std::vector<std::string> out;
+  for (const std::string& pem : pems) {
+    if (auto ca = crypto::X509Certificate::from_pem(pem)) out.push_back(fingerprint_of(*ca));
+  }
+  return out;
+}
+
 std::string dump(const json& object) { return object.dump(2, ' ', false, json::error_handler_t::replace) + "\n"; }
 
 Result<AgentIdentity> read_identity(const fs::path& folder) {
@@ -66,6 +89,13 @@ Result<AgentIdentity> read_identity(const fs::path& folder) {
   MEZ_TRY(texts.trust.user_cas, texts_of(trust, "user_cas"));
   MEZ_TRY(texts.trust.host_cas, texts_of(trust, "host_cas"));
   MEZ_TRY(texts.trust.host_cas_pem, texts_of(trust, "host_cas_x509"));
+  // Not there in a folder of an older version.
+  if (trust.contains("spiffe_cas_x509")) {
+    MEZ_TRY(texts.trust.spiffe_cas_pem, texts_of(trust, "spiffe_cas_x509"));
+  }
+  if (auto revision = trust.find("revision"); revision != trust.end() && revision->is_number_integer()) {
+    texts.trust.revision = revision->get<std::int64_t>();
+  }
   return make_identity(std::move(node_id), std::move(node_name), std::move(cluster_name),
                        {std::move(host_key), std::move(tls_key)}, texts);
 }
@@ -80,6 +110,27 @@ Result<AgentKeys> AgentKeys::generate() {
 
 ssh::HostKey AgentIdentity::ssh_host_key() const {
   return {.signer = std::make_shared<ssh::PrivateKey>(keys.host_key), .certificate = host_certificate.wire()};
+}
+
+CaReport AgentIdentity::ca_report() const {
+  CaReport report{
+      .revision = trust.revision, .user = {}, .host = {}, .spiffe = {}, .ssh_signer = {}, .x509_signer = {}};
+  report.user = fingerprints_of_keys(trust.user_cas);
+  report.host = fingerprints_of_keys(trust.host_cas);
+  report.spiffe = fingerprints_of_certificates(trust.spiffe_cas_pem);
+  std::string ssh_signer = host_certificate.signature_key().fingerprint();
+  if (std::ranges::find(report.host, ssh_signer) != report.host.end()) report.ssh_signer = std::move(ssh_signer);
+  auto leaf = crypto::X509Certificate::from_pem(x509_pem);
+  for (const std::string& pem : trust.host_cas_pem) {
+    auto ca = crypto::X509Certificate::from_pem(pem);
+    if (leaf && ca && leaf->is_signed_by(*ca)) report.x509_signer = fingerprint_of(*ca);
+  }
+  return report;
+}
+
+bool AgentIdentity::is_of_signing_ca() const {
+  CaReport report = ca_report();
+  return !report.host.empty() && report.ssh_signer == report.host[0] && report.x509_signer == report.host[0];
 }
 
 Result<SystemTime> AgentIdentity::renew_at() const {
@@ -106,7 +157,9 @@ Result<AgentIdentity> make_identity(std::string node_id, std::string node_name, 
   for (const std::vector<std::string>* list : {&texts.trust.user_cas, &texts.trust.host_cas}) {
     for (const std::string& line : *list) MEZ_CHECK(ssh::PublicKey::from_text(line));
   }
-  for (const std::string& pem : texts.trust.host_cas_pem) MEZ_CHECK(crypto::X509Certificate::from_pem(pem));
+  for (const std::vector<std::string>* list : {&texts.trust.host_cas_pem, &texts.trust.spiffe_cas_pem}) {
+    for (const std::string& pem : *list) MEZ_CHECK(crypto::X509Certificate::from_pem(pem));
+  }
   return AgentIdentity{.node_id = std::move(node_id),
                        .node_name = std::move(node_name),
                        .cluster_name = std::move(cluster_name),
@@ -158,7 +211,9 @@ Status IdentityFolder::create(const AgentIdentity& identity) const {
 Status IdentityFolder::update(const AgentIdentity& identity) const {
   json trust = {{"user_cas", identity.trust.user_cas},
                 {"host_cas", identity.trust.host_cas},
-                {"host_cas_x509", identity.trust.host_cas_pem}};
+                {"host_cas_x509", identity.trust.host_cas_pem},
+                {"spiffe_cas_x509", identity.trust.spiffe_cas_pem},
+                {"revision", identity.trust.revision}};
   MEZ_CHECK(write_file(folder_ / "trust.json", as_bytes(dump(trust)), 0644));
   MEZ_CHECK(write_file(folder_ / "ssh_host_ed25519_key-cert.pub",
                        as_bytes(identity.host_certificate.to_text(identity.node_name) + "\n"), 0644));

@@ -25,7 +25,16 @@ struct Trust {
   std::vector<std::string> user_cas;  // "ssh-ed25519 AAAA…"
   std::vector<std::string> host_cas;
   std::vector<std::string> host_cas_pem;  // X.509
+  std::vector<std::string> spiffe_cas_pem;
+  std::int64_t revision = 0;  // a bundle with a lower one is not taken
   bool operator==(const Trust&) const = default;
+};
+
+// As the hub wants to know it.
+struct CaReport {
+  std::int64_t revision = 0;
+  std::vector<std::string> user, host, spiffe;
+  std::string ssh_signer, x509_signer;
 };
 
 // The two keys, made once; they never leave the node.
@@ -47,6 +56,11 @@ struct AgentIdentity {
 
   // For the SSH server and for the control connection.
   ssh::HostKey ssh_host_key() const;
+  // The keys that are trusted and those that signed the two certificates, as fingerprints; "" for a signer that is not
+  // trusted (any more).
+  CaReport ca_report() const;
+  // Whether both certificates are of the key that the Host CA signs with now, as far as is known here.
+  bool is_of_signing_ca() const;
   // When two thirds of the life of the certificate that ends first are over.
   Result<SystemTime> renew_at() const;
 };

@@ -171,6 +171,13 @@ std::optional<Denial> admit_into(Principal& principal, const AdmissionRequest& r
                                                                 .source_address = request.client_ip,
                                                                 .cache = cache});
   if (!verified) return certificate_refusal(verified.error());
+  if (snapshot.revoked_serials.contains(request.certificate.serial()) ||
+      snapshot.revoked_key_ids.contains(request.certificate.key_id())) {
+    return refusal(EventKind::kAccessDeniedRevoked, "revoked",
+                   fmt::format("the certificate of {} with serial number {} was revoked",
+                               printable(request.certificate.key_id()), request.certificate.serial()),
+                   "access denied: this certificate was revoked; run `msh login` for a new one");
+  }
   if (principal.user.empty() || printable(principal.user) != principal.user) {
     return refusal(EventKind::kAccessDeniedCertificate, "key_id", "the certificate's key id is no user name");
   }

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "access/role_set.hh"
@@ -33,6 +34,8 @@ struct Snapshot {
   std::vector<ssh::PublicKey> host_cas;
   access::RoleSet roles = access::RoleSet::built_in();
   std::vector<Lock> locks;
+  std::unordered_set<std::uint64_t> revoked_serials;  // of user certificates that are good no more
+  std::unordered_set<std::string> revoked_key_ids;
   RecordingMode recording_mode = RecordingMode::kNode;
 };
 

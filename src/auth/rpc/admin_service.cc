@@ -44,6 +44,14 @@ class AdminService final : public v1::AdminService::CallbackService {
   MEZ_RPC(GetCaStatus, GetCaStatusRequest, GetCaStatusResponse, Policy::rule("ca", "read"), get_ca_status)
   MEZ_RPC(ChangePassphrase, ChangePassphraseRequest, Empty, Policy::rule("ca", "update"), change_passphrase_rpc)
   MEZ_RPC(ExportCa, ExportCaRequest, ExportCaResponse, Policy::rule("ca", "read"), export_ca)
+  MEZ_RPC(RevokeCertificates, RevokeCertificatesRequest, RevokeCertificatesResponse, Policy::rule("ca", "revoke"),
+          revoke_rpc)
+  MEZ_RPC(ListRevocations, ListRevocationsRequest, ListRevocationsResponse, Policy::rule("ca", "read"),
+          list_revocations)
+  MEZ_RPC(DeleteRevocation, NameRequest, Empty, Policy::rule("ca", "revoke"), delete_revocation)
+  MEZ_RPC(RotateCa, CaStepRequest, CaStatus, Policy::rule("ca", "update"), rotate_ca_rpc)
+  MEZ_RPC(AdvanceCa, CaStepRequest, CaStatus, Policy::rule("ca", "update"), advance_ca_rpc)
+  MEZ_RPC(RollbackCa, CaStepRequest, CaStatus, Policy::rule("ca", "update"), roll_back_ca_rpc)
 
   MEZ_RPC(ListAuditEvents, ListAuditEventsRequest, ListAuditEventsResponse, Policy::rule("audit", "list"),
           list_audit_events)

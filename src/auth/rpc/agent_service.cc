@@ -8,17 +8,18 @@
 namespace mezite::auth::rpc {
 namespace {
 
-void put_trust(const Services& services, v1::TrustBundle& out) {
-  pki::TrustBundle trust = services.authority->trust_bundle();
+void put_trust(const pki::TrustBundle& trust, v1::TrustBundle& out) {
+  out.set_revision(trust.revision);
   for (const ssh::PublicKey& key : trust.user_cas) out.add_user_ca_keys(key.to_text());
   for (const ssh::PublicKey& key : trust.host_cas) out.add_host_ca_keys(key.to_text());
   for (const crypto::X509Certificate& ca : trust.host_x509) out.add_host_ca_x509_pem(ca.to_pem());
+  for (const crypto::X509Certificate& ca : trust.spiffe_x509) out.add_spiffe_ca_x509_pem(ca.to_pem());
 }
 
-void put(const Services& services, NodeCertificates& certificates, v1::CertificateBundle& out) {
+void put(const NodeCertificates& certificates, v1::CertificateBundle& out) {
   out.set_ssh_host_certificate(certificates.ssh_host_certificate);
   out.set_x509_pem(certificates.x509_pem);
-  put_trust(services, *out.mutable_trust());
+  put_trust(certificates.trust, *out.mutable_trust());
 }
 
 Status join(Services& services, const Call& call, const v1::JoinRequest& request, v1::JoinResponse& response) {
@@ -30,21 +31,21 @@ Status join(Services& services, const Call& call, const v1::JoinRequest& request
   MEZ_TRY(JoinedNode node, join_node(services, order, call.caller.client_ip));
   response.set_node_id(node.node_id);
   response.set_cluster_name(services.cluster_name());
-  put(services, node.certificates, *response.mutable_certificates());
+  put(node.certificates, *response.mutable_certificates());
   return {};
 }
 
 Status renew(Services& services, const Call& call, const v1::RenewRequest& request, v1::CertificateBundle& response) {
   MEZ_TRY(NodeCertificates certificates,
           renew_node(services, call.caller, request.ssh_public_key(), as_bytes(request.tls_public_key_der())));
-  put(services, certificates, response);
+  put(certificates, response);
   return {};
 }
 
 Status snapshot(Services& services, const Call&, const v1::GetSnapshotRequest&, v1::Snapshot& response) {
   MEZ_TRY(DecisionBasis basis, decision_basis(services));
   response.set_revision(basis.revision);
-  put_trust(services, *response.mutable_trust());
+  put_trust(services.authority->trust_bundle(), *response.mutable_trust());
   for (const std::string& role : basis.roles_json) response.add_roles_json(role);
   for (const identity::Lock& lock : basis.locks) {
     v1::SnapshotLock* out = response.add_locks();
@@ -53,6 +54,8 @@ Status snapshot(Services& services, const Call&, const v1::GetSnapshotRequest&, 
     out->set_message(lock.message);
     out->set_expires_at_ms(lock.expires_at ? to_unix_millis(*lock.expires_at) : 0);
   }
+  for (std::uint64_t serial : basis.revoked.serials) response.mutable_revoked()->add_serials(serial);
+  for (const std::string& id : basis.revoked.key_ids) response.mutable_revoked()->add_key_ids(id);
   response.set_recording_mode(std::string(name_of(services.config.recording.mode)));
   response.set_cluster_name(services.cluster_name());
   return {};

@@ -3,21 +3,38 @@
 #include "auth/passphrase.hh"
 #include "auth/record.hh"
 #include "auth/rpc/handlers.hh"
+#include "auth/use/ca_rotation.hh"
+#include "auth/use/revocation.hh"
 
 namespace mezite::auth::rpc {
 
+namespace {
+
+void put(const CaView& view, v1::CaStatus& out) {
+  const pki::AuthorityStatus& ca = view.ca;
+  out.set_type(std::string(pki::to_text(ca.type)));
+  out.set_rotation_phase(std::string(pki::to_text(ca.rotation.phase)));
+  out.set_rotation_state(std::string(pki::to_text(ca.rotation.state)));
+  out.set_active_fingerprint(ca.keys.active);
+  out.set_standby_fingerprint(ca.keys.standby);
+  out.set_expires_at_ms(to_unix_millis(ca.expires_at));
+  out.set_pin(ca.pin);
+  for (const std::string& name : view.lagging) out.add_lagging_nodes(name);
+  for (const std::string& name : view.cut_off) out.add_cut_off_nodes(name);
+}
+
+Status put_one(Services& services, pki::AuthorityType type, v1::CaStatus& out) {
+  MEZ_TRY(std::vector<CaView> views, view_cas(services));
+  put(views.at(static_cast<std::size_t>(type)), out);
+  return {};
+}
+
+}  // namespace
+
 Status get_ca_status(Services& services, const Call&, const v1::GetCaStatusRequest&,
                      v1::GetCaStatusResponse& response) {
-  for (const pki::AuthorityStatus& ca : services.authority->status()) {
-    v1::CaStatus* out = response.add_authorities();
-    out->set_type(std::string(pki::to_text(ca.type)));
-    out->set_rotation_phase(ca.rotation_phase);
-    out->set_rotation_state(ca.rotation_state);
-    out->set_active_fingerprint(ca.active_fingerprint);
-    out->set_standby_fingerprint(ca.standby_fingerprint);
-    out->set_expires_at_ms(to_unix_millis(ca.expires_at));
-    out->set_pin(ca.pin);
-  }
+  MEZ_TRY(std::vector<CaView> views, view_cas(services));
+  for (const CaView& view : views) put(view, *response.add_authorities());
   for (const std::string& warning : services.authority->warnings()) response.add_warnings(warning);
   return {};
 }
@@ -28,8 +45,35 @@ Status change_passphrase_rpc(Services& services, const Call& call, const v1::Cha
                            Secret(std::string_view(request.new_passphrase())));
 }
 
+Status rotate_ca_rpc(Services& services, const Call& call, const v1::CaStepRequest& request, v1::CaStatus& response) {
+  MEZ_TRY(pki::AuthorityType type, pki::parse_authority_type(request.type()));
+  MEZ_CHECK(rotate_ca(services, call.caller, type));
+  return put_one(services, type, response);
+}
+
+Status advance_ca_rpc(Services& services, const Call& call, const v1::CaStepRequest& request, v1::CaStatus& response) {
+  MEZ_TRY(pki::AuthorityType type, pki::parse_authority_type(request.type()));
+  MEZ_CHECK(advance_ca(services, call.caller, type, request.force() ? Force::kYes : Force::kNo));
+  return put_one(services, type, response);
+}
+
+Status roll_back_ca_rpc(Services& services, const Call& call, const v1::CaStepRequest& request,
+                        v1::CaStatus& response) {
+  MEZ_TRY(pki::AuthorityType type, pki::parse_authority_type(request.type()));
+  MEZ_CHECK(roll_back_ca(services, call.caller, type));
+  return put_one(services, type, response);
+}
+
 Status export_ca(Services& services, const Call& call, const v1::ExportCaRequest& request,
                  v1::ExportCaResponse& response) {
+  if (request.format() == "krl") {
+    if (request.type() != "user") {
+      return fail(ErrorCode::kInvalidArgument, "there is a revocation list of the user CA only: take --type=user");
+    }
+    MEZ_TRY(Bytes krl, export_krl(services));
+    response.set_data(to_text(krl));
+    return {};
+  }
   MEZ_TRY(pki::AuthorityType type, pki::parse_authority_type(request.type()));
   MEZ_TRY(pki::ExportFormat format, pki::parse_export_format(request.format()));
   MEZ_TRY(std::string text, services.authority->export_public(type, format));
@@ -40,6 +84,41 @@ Status export_ca(Services& services, const Call& call, const v1::ExportCaRequest
   MEZ_CHECK(record(services, event));
   response.set_text(text);
   return {};
+}
+
+namespace {
+
+void put(const pki::Revocation& revocation, v1::Revocation& out) {
+  out.set_id(revocation.id);
+  out.set_kind(revocation.kind);
+  out.set_value(revocation.value);
+  out.set_user(revocation.user);
+  out.set_reason(revocation.reason);
+  out.set_created_by(revocation.created_by);
+  out.set_created_at_ms(to_unix_millis(revocation.created_at));
+  out.set_expires_at_ms(revocation.expires_at ? to_unix_millis(*revocation.expires_at) : 0);
+}
+
+}  // namespace
+
+Status revoke_rpc(Services& services, const Call& call, const v1::RevokeCertificatesRequest& request,
+                  v1::RevokeCertificatesResponse& response) {
+  RevocationOrder order{
+      .serial = request.serial(), .key_id = request.key_id(), .user = request.user(), .reason = request.reason()};
+  MEZ_TRY(std::vector<pki::Revocation> added, revoke_certificates(services, call.caller, order));
+  for (const pki::Revocation& one : added) put(one, *response.add_revocations());
+  return {};
+}
+
+Status list_revocations(Services& services, const Call&, const v1::ListRevocationsRequest&,
+                        v1::ListRevocationsResponse& response) {
+  MEZ_TRY(std::vector<pki::Revocation> all, services.revocations->list());
+  for (const pki::Revocation& one : all) put(one, *response.add_revocations());
+  return {};
+}
+
+Status delete_revocation(Services& services, const Call& call, const v1::NameRequest& request, v1::Empty&) {
+  return lift_revocation(services, call.caller, request.name());
 }
 
 Status list_audit_events(Services& services, const Call&, const v1::ListAuditEventsRequest& request,

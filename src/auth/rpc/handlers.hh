@@ -31,6 +31,12 @@ Status delete_node(Services&, const Call&, const v1::NameRequest&, v1::Empty&);
 
 Status get_ca_status(Services&, const Call&, const v1::GetCaStatusRequest&, v1::GetCaStatusResponse&);
 Status change_passphrase_rpc(Services&, const Call&, const v1::ChangePassphraseRequest&, v1::Empty&);
+Status rotate_ca_rpc(Services&, const Call&, const v1::CaStepRequest&, v1::CaStatus&);
+Status advance_ca_rpc(Services&, const Call&, const v1::CaStepRequest&, v1::CaStatus&);
+Status roll_back_ca_rpc(Services&, const Call&, const v1::CaStepRequest&, v1::CaStatus&);
+Status revoke_rpc(Services&, const Call&, const v1::RevokeCertificatesRequest&, v1::RevokeCertificatesResponse&);
+Status list_revocations(Services&, const Call&, const v1::ListRevocationsRequest&, v1::ListRevocationsResponse&);
+Status delete_revocation(Services&, const Call&, const v1::NameRequest&, v1::Empty&);
 Status export_ca(Services&, const Call&, const v1::ExportCaRequest&, v1::ExportCaResponse&);
 
 Status list_audit_events(Services&, const Call&, const v1::ListAuditEventsRequest&, v1::ListAuditEventsResponse&);

@@ -57,12 +57,16 @@ Result<LocalPeers::Peer> check_peer(int fd) {
 }
 
 Result<TlsMaterial> tls_material(const Services& services) {
+  pki::TrustBundle trust = services.authority->trust_bundle();
   MEZ_TRY(HubCertificate certificate, issue_hub_certificate(services));
   TlsMaterial material;
   material.chain_pem = crypto::to_pem(certificate.identity.chain);
   MEZ_TRY(material.key_pem, certificate.identity.key.to_pem());
-  material.client_roots_pem = crypto::to_pem(services.authority->trust_bundle().host_x509);
+  material.client_roots_pem = crypto::to_pem(trust.host_x509);
   material.renew_at = certificate.renew_at;
+  material.outdated = [&services, revision = trust.revision] {
+    return services.authority->trust_bundle().revision != revision;
+  };
   return material;
 }
 

@@ -34,7 +34,7 @@ class ReloadingCredentials final : public grpc::ServerCredentials {
 
   grpc_ssl_certificate_config_reload_status fetch(grpc_ssl_server_certificate_config** config) {
     std::lock_guard lock(mutex_);
-    bool due = clock_.now() >= material_.renew_at;
+    bool due = clock_.now() >= material_.renew_at || (material_.outdated && material_.outdated());
     if (given_ && !due) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     if (due) {
       Result<TlsMaterial> renewed = source_();

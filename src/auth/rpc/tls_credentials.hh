@@ -18,8 +18,9 @@ namespace mezite::auth::rpc {
 struct TlsMaterial {
   std::string chain_pem;  // leaf first, the CA's certificate after it
   Secret key_pem;
-  std::string client_roots_pem;  // CAs whose client certificates are taken
-  SystemTime renew_at;           // from here on handshakes ask for new material
+  std::string client_roots_pem;    // CAs whose client certificates are taken
+  SystemTime renew_at;             // from here on handshakes ask for new material
+  std::function<bool()> outdated;  // or when this says so; unset: never. Called for each handshake.
 };
 
 // Makes material for now. Called by gRPC's threads, one call at a time.

@@ -31,7 +31,9 @@ Result<HubCertificate> issue_hub_certificate(const Services& services) {
   MEZ_TRY(crypto::X509Certificate leaf, services.authority->issue_server_x509(request));
   SystemTime now = services.clock.now();
   SystemTime renew_at = now + (leaf.not_after() - now) / 2;
-  return HubCertificate{{{leaf, services.authority->host_ca_certificate()}, std::move(key)}, renew_at};
+  std::vector<crypto::X509Certificate> chain = services.authority->host_ca_chain();
+  chain.insert(chain.begin(), leaf);
+  return HubCertificate{{std::move(chain), std::move(key)}, renew_at};
 }
 
 }  // namespace mezite::auth

@@ -28,15 +28,19 @@ Result<NodeKeys> parse_keys(std::string_view ssh_public_key, BytesView tls_publi
 Result<NodeCertificates> issue(Services& services, const std::string& id, const std::string& name,
                                const NodeKeys& keys) {
   const pki::Authority& authority = *services.authority;
+  // Before anything is signed: an agent takes no certificates of a bundle that is older than its own, so these must
+  // never look newer than they are.
+  pki::TrustBundle trust = authority.trust_bundle();
   pki::HostCertificateRequest host{.node_id = id, .names = {}, .public_key = keys.ssh};
   host.names = {name, name + "." + services.cluster_name()};
   MEZ_TRY(ssh::Certificate ssh_certificate, authority.issue_host_certificate(host));
   pki::AgentX509Request agent{.node_id = id, .node_name = name, .public_key_spki = keys.tls_spki};
   MEZ_TRY(crypto::X509Certificate x509, authority.issue_agent_x509(agent));
   MEZ_CHECK(services.identity->nodes.set_certificate(
-      id, authority.host_ca_fingerprint(),
+      id, ssh_certificate.signature_key().fingerprint(),
       from_unix_seconds(static_cast<std::int64_t>(ssh_certificate.valid_before()))));
-  return NodeCertificates{ssh_certificate.to_text(), x509.to_pem() + authority.host_ca_certificate().to_pem()};
+  return NodeCertificates{ssh_certificate.to_text(), x509.to_pem() + authority.host_ca_certificate().to_pem(),
+                          std::move(trust)};
 }
 
 // The part of a token that may be shown: it names what was tried without being it.
@@ -129,6 +133,7 @@ Result<DecisionBasis> decision_basis(Services& services) {
   basis.revision = roles->revision;
   basis.roles_json = roles->documents;
   MEZ_TRY(basis.locks, services.identity->locks.active());
+  basis.revoked = services.revocations->current();
   return basis;
 }
 

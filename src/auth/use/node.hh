@@ -23,7 +23,8 @@ struct JoinOrder {
 
 struct NodeCertificates {
   std::string ssh_host_certificate;
-  std::string x509_pem;  // the leaf and the Host CA's certificate behind it
+  std::string x509_pem;    // the leaf and the Host CA's certificate behind it
+  pki::TrustBundle trust;  // not newer than what signed the two
 };
 
 struct JoinedNode {
@@ -43,6 +44,7 @@ struct DecisionBasis {
   std::int64_t revision = 0;
   std::vector<std::string> roles_json;
   std::vector<identity::Lock> locks;
+  ssh::RevokedCertificates revoked;
 };
 // Consistent: whatever the revision promises is in it.
 Result<DecisionBasis> decision_basis(Services& services);

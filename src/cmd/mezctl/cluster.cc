@@ -1,4 +1,4 @@
-// Certificate authorities and the audit log.
+// The audit log.
 #include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
@@ -96,36 +96,6 @@ Json parse(const v1::AuditEvent& event) {
 }
 
 }  // namespace
-
-Status ca_status(Context& context) {
-  MEZ_TRY(const auto response, context.ask<v1::GetCaStatusResponse>("GetCaStatus", v1::GetCaStatusRequest()));
-  for (const std::string& warning : response.warnings()) say("warning: " + printable(warning));
-  if (context.format() != Format::kText) return context.print_json(client::message_to_json(response)["authorities"]);
-  std::string text;
-  for (const v1::CaStatus& ca : response.authorities()) {
-    client::Fields fields;
-    fields.add("type", ca.type());
-    fields.add("rotation_phase", ca.rotation_phase());
-    fields.add("rotation_state", ca.rotation_state());
-    fields.add("active key", ca.active_fingerprint());
-    fields.add("standby key", ca.standby_fingerprint().empty() ? "none" : ca.standby_fingerprint());
-    fields.add("expires", client::shown_time(ca.expires_at_ms(), context.now()));
-    if (!ca.pin().empty()) fields.add("pin (--ca-pin)", ca.pin());
-    if (!ca.lagging_nodes().empty()) {
-      fields.add("nodes not caught up", join({ca.lagging_nodes().begin(), ca.lagging_nodes().end()}, ", "));
-    }
-    text += (text.empty() ? "" : "\n") + fields.text();
-  }
-  return context.print(text);
-}
-
-Status ca_export(Context& context, const ExportFlags& flags) {
-  v1::ExportCaRequest request;
-  request.set_type(flags.type);
-  request.set_format(flags.format);
-  MEZ_TRY(const auto response, context.ask<v1::ExportCaResponse>("ExportCa", request));
-  return context.print(response.text().ends_with('\n') ? response.text() : response.text() + "\n");
-}
 
 Status audit_list(Context& context, const AuditFlags& flags) {
   MEZ_TRY(auto request, request_of(flags, context.now()));

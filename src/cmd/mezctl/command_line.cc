@@ -26,6 +26,8 @@ struct Flags {
   TokenFlags token;
   ExportFlags ca_export;
   PassphraseFlags passphrase;
+  CaStepFlags ca_step;
+  RevokeFlags revoke;
   AuditFlags audit;
   CheckpointFlags checkpoints;
   RecordingFilter recordings;
@@ -243,19 +245,53 @@ class CommandLine {
         ->add_flag("--stdin", flags_.passphrase.from_stdin, "read the old one and the new one, a line each");
     CLI::App* ca = group("ca", "the certificate authorities");
     with_format(command(ca, "status", "keys, rotation, expiry, and the pin that clients check", ca_status));
+    const auto add_step = [&](const std::string& name, const std::string& what,
+                              Status (*step)(Context&, const CaStepFlags&)) {
+      CLI::App* sub = with_format(command(
+          ca, name, what, [this, step](Context& context) { return step(context, flags_.ca_step); },
+          fmt::format("  mezctl ca {} --type=host", name)));
+      sub->add_option("--type", flags_.ca_step.type, "user, host or spiffe")
+          ->required()
+          ->check(CLI::IsMember({"user", "host", "spiffe"}));
+      return sub;
+    };
+    add_step("rotate", "make a new key, which everybody comes to trust before it signs", ca_rotate);
+    add_step("advance", "go to the next phase of a rotation, or end a rollback", ca_advance)
+        ->add_flag("--force", flags_.ca_step.force, "although nodes are cut off by it");
+    add_step("rollback", "let the previous key sign again", ca_rollback);
+    CLI::App* revoke = with_format(command(
+        ca, "revoke", "refuse user certificates before their time",
+        [this](Context& context) { return ca_revoke(context, flags_.revoke); },
+        "  mezctl ca revoke --user=alice --reason='laptop lost'\n  mezctl ca revoke --serial=1234567890123456789"));
+    revoke->add_option("--serial", flags_.revoke.serial, "one certificate, by its serial number");
+    revoke->add_option("--key-id", flags_.revoke.key_id, "every certificate with this key id, also those to come");
+    revoke->add_option("--user", flags_.revoke.user,
+                       "every certificate that this user holds; a new login gives a good one");
+    revoke->add_option("--reason", flags_.revoke.reason, "why, for the list and the audit log");
+    with_format(command(ca, "revocations", "list what is revoked", ca_revocations));
+    CLI::App* unrevoke = command(ca, "unrevoke", "lift a revocation",
+                                 [this](Context& context) { return ca_unrevoke(context, flags_.name); });
+    with_name(unrevoke, flags_.name, "id,--id", "its id, as 'mezctl ca revocations' shows it");
     CLI::App* out = command(
         ca, "export", "print an authority's public key or certificate",
         [this](Context& context) {
+          if (flags_.ca_export.type.empty()) {
+            if (flags_.ca_export.format != "krl") {
+              return Status(fail(ErrorCode::kInvalidArgument, "--type is missing: user, host or spiffe"));
+            }
+            flags_.ca_export.type = "user";
+          }
           if (flags_.ca_export.format.empty()) {
             flags_.ca_export.format = flags_.ca_export.type == "spiffe" ? "x509" : "openssh";
           }
           return mezctl::ca_export(context, flags_.ca_export);
         },
         "  echo \"@cert-authority * $(mezctl ca export --type=host --format=openssh)\" >> ~/.ssh/known_hosts");
-    out->add_option("--type", flags_.ca_export.type, "user, host or spiffe")
-        ->required()
+    out->add_option("--type", flags_.ca_export.type, "user, host or spiffe; krl is of user")
         ->check(CLI::IsMember({"user", "host", "spiffe"}));
-    out->add_option("--format", flags_.ca_export.format, "openssh or x509")->check(CLI::IsMember({"openssh", "x509"}));
+    out->add_option("--format", flags_.ca_export.format,
+                    "openssh, x509, or krl: revoked certificates, for sshd's RevokedKeys")
+        ->check(CLI::IsMember({"openssh", "x509", "krl"}));
   }
 
   void add_audit_filter(CLI::App* sub) {

@@ -64,6 +64,19 @@ struct PassphraseFlags {
 Status cluster_rotate_passphrase(Context& context, const PassphraseFlags& flags);
 
 Status ca_status(Context& context);
+struct CaStepFlags {
+  std::string type;
+  bool force = false;
+};
+Status ca_rotate(Context& context, const CaStepFlags& flags);
+Status ca_advance(Context& context, const CaStepFlags& flags);
+Status ca_rollback(Context& context, const CaStepFlags& flags);
+struct RevokeFlags {
+  std::string serial, key_id, user, reason;
+};
+Status ca_revoke(Context& context, const RevokeFlags& flags);
+Status ca_revocations(Context& context);
+Status ca_unrevoke(Context& context, const std::string& id);
 struct ExportFlags {
   std::string type;
   std::string format;

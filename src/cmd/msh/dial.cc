@@ -5,11 +5,28 @@
 
 namespace mezite::msh {
 
+namespace {
+
+// The hub's clock, to go by the certificate that it has just given, is ahead of this machine's.
+Status check_clock(const Session& session) {
+  const auto identity = client::read_identity(session.home.identity(session.profile));
+  const auto now = to_unix_seconds(system_clock().now());
+  if (!identity || now < 0 || static_cast<std::uint64_t>(now) >= identity->certificate.valid_after()) return {};
+  return fail(
+      ErrorCode::kUnauthenticated,
+      "ssh: certificate not yet valid; this machine's clock is behind the hub's by more than a minute: set it by "
+      "NTP");
+}
+
+}  // namespace
+
 Result<Dialled> dial(const std::string& proxy, client::Target target, const std::string& login) {
   if (target.login.empty()) target.login = login;
   MEZ_TRY(auto session, open_session(proxy));
   MEZ_TRY(target.login, client::choose_login(target.login, session.profile.logins, local_user()));
+  MEZ_CHECK(check_clock(session));
   MEZ_TRY(const auto ticket, session.api.dial(target.node, target.login));
+  keep_trust(session);
   MEZ_TRY(const auto hub,
           net::parse_host_port(ticket.ssh_addr.empty() ? session.profile.ssh_addr : ticket.ssh_addr, 3023));
   MEZ_TRY(auto connected, client::connect_with_ticket(hub, ticket.ticket));

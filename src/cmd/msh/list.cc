@@ -61,6 +61,7 @@ Result<int> list_nodes(const ListOptions& options) {
   MEZ_TRY(const auto filter, client::NodeFilter::make(options.search, options.labels));
   MEZ_TRY(auto session, open_session(options.proxy));
   MEZ_TRY(auto nodes, session.api.nodes());
+  keep_trust(session);
   std::erase_if(nodes, [&filter](const client::Node& node) { return !filter.matches(node); });
   std::ranges::sort(nodes, {}, &client::Node::name);
   if (options.format == Format::kText) {

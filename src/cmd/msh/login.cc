@@ -139,6 +139,7 @@ Result<int> login(LoginOptions options) {
       .roles = answer.roles,
       .logins = answer.logins,
       .host_cas = answer.host_cas};
+  client::take_over(api.trust(), profile);
   if (!options.out.empty()) {
     if (auto written = client::write_identity(client::IdentityFiles(options.out), key, certificate); !written) {
       return wrap(std::move(written).error(), fmt::format("--out={}", options.out));

@@ -47,6 +47,37 @@ Result<Session> open_session(const std::string& proxy) {
   return Session{std::move(home), std::move(profile), std::move(api)};
 }
 
+namespace {
+
+// A certificate of a key that signs no more ends with the rotation: another one, for the rest of the same login.
+Status follow_user_ca(Session& session) {
+  MEZ_TRY(const auto signers, client::parse_key_lines(session.api.trust().user_cas));
+  const client::IdentityFiles files = session.home.identity(session.profile);
+  MEZ_TRY(const auto identity, client::read_identity(files));
+  const auto left = std::chrono::floor<std::chrono::seconds>(session.profile.expires_at - system_clock().now());
+  if (signers.empty() || identity.certificate.signature_key() == signers.front() || left < std::chrono::seconds(1)) {
+    return {};
+  }
+  MEZ_TRY(const std::string line, session.api.renew_certificate(identity.key.public_key().to_text(), left));
+  MEZ_TRY(const auto certificate, ssh::Certificate::from_text(line));
+  if (!(certificate.public_key() == identity.key.public_key())) {
+    return fail(ErrorCode::kProtocol, "the hub's certificate is for another key");
+  }
+  return client::write_identity(files, identity.key, certificate);
+}
+
+}  // namespace
+
+void keep_trust(Session& session) {
+  if (auto followed = follow_user_ca(session); !followed) {
+    note("the User CA has a new key, but there is no certificate of it yet: " + followed.error().message);
+  }
+  if (!client::take_over(session.api.trust(), session.profile)) return;
+  if (auto saved = session.home.update(session.profile); !saved) {
+    note("the hub's new CA keys could not be kept: " + saved.error().message);
+  }
+}
+
 std::string local_user() {
   const passwd* user = ::getpwuid(::getuid());
   return user != nullptr ? user->pw_name : "";

@@ -24,6 +24,9 @@ Result<client::Profile> find_profile(const client::Home& home, const std::string
 // HOST[:3080].
 Result<net::HostPort> parse_proxy(const std::string& text);
 
+// Keeps what the hub's last answer says of its CAs, when that is news.
+void keep_trust(Session& session);
+
 std::string local_user();
 
 void print(std::string_view text);  // stdout
