@@ -47,6 +47,7 @@ def test_all_three_cas_are_rotated_under_live_sessions(fresh):
                     until(lambda: not status(cluster, ca).get("lagging_nodes"), f"all agents to catch up with {ca} {what}", 300)
                     took[f"{ca} {what}"] = round(time.monotonic() - began, 2)
                     assert not broken, broken
+                    cluster.msh("ls")  # msh follows the keys with its calls
                 # A restart of some, and a login, under the new key.
                 for name in names[:: max(1, AGENTS // 3)]:
                     assert cluster.msh("ssh", f"{cluster.login}@{name}", "echo", "in") == "in\n"

@@ -180,6 +180,7 @@ def test_an_agent_that_lost_its_disk_and_missed_a_rotation(fresh):
     for command in ("rotate", "advance --force", "advance --force"):
         assert run(f"mezctl ca {command.split()[0]} --type=host {' '.join(command.split()[1:])}", **env).returncode == 0
         until(lambda: set(status(cluster, "host").get("lagging_nodes", [])) <= {"lost"}, "the others to catch up")
+        cluster.msh("ls")  # a user at work: msh follows the keys with its calls
     run(f"rm -rf {cluster.dir}/lost")
     old = Process("mezd lost", agent.argv, cluster.dir / "lost-old.log", cluster.agent_env("lost", MEZITE_JOIN_TOKEN=token))
     until(lambda: not old.running(), "the old pin to be refused")
