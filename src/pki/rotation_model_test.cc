@@ -19,7 +19,7 @@ constexpr auto kSwapAndDrop = static_cast<KeyChange>(100);  // what the product 
 
 // Keys are numbers from 1 on; a set of keys is a mask; 0 is none.
 using Key = std::uint8_t;
-constexpr std::uint8_t mask(Key key) { return key == 0 ? 0 : static_cast<std::uint8_t>(1u << key); }
+constexpr std::uint8_t mask(Key key) { return static_cast<std::uint8_t>(key == 0 ? 0u : 1u << key); }
 std::string name(Key key) { return key == 0 ? std::string() : std::string(1, static_cast<char>('a' + key)); }
 
 struct Standing {
