@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness.cluster import BIN, PASSPHRASE, Cluster
+from harness.cluster import BIN, PASSPHRASE, SANITIZED, Cluster
 from harness.process import Process
 from harness.wait import until
 
@@ -117,6 +117,7 @@ def found_in_memory(pid: int, secrets: dict[str, bytes], everything: bool = Fals
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="reads the memory of a process that forbids it to its own user")
+@pytest.mark.skipif(SANITIZED, reason="sanitizers set the limits of core files, and keep copies of freed memory")
 def test_no_key_is_in_a_core_dump_or_a_log(fresh):
     cluster = fresh(start=False)
     cluster.write_config({"log": {"level": "debug"}})

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.clocks import LIBRARY, needs_faketime
 from harness.cluster import BIN, ROOT
 from harness.process import Process
 from harness.wait import until
 
 from .kill_rounds import run as run_kill_rounds
 
-FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
 def test_teleport_65895_kill_9_at_random_moments():
@@ -149,7 +149,7 @@ def test_teleport_65895_agent_on_a_full_disk_still_tells_of_its_sessions(fresh, 
     assert cluster.mezctl("audit", "verify").startswith("ok")
 
 
-@pytest.mark.skipif(FAKETIME is None, reason="needs libfaketime")
+@needs_faketime
 def test_teleport_65895_clock_that_jumps_leaves_order_and_chain(fresh):
     cluster = fresh(start=False)
     offset = cluster.dir / "offset"
@@ -160,7 +160,7 @@ def test_teleport_65895_clock_that_jumps_leaves_order_and_chain(fresh):
         fresh_file.rename(offset)
 
     step("+0d")
-    cluster.hub_env |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1",
+    cluster.hub_env |= {"LD_PRELOAD": str(LIBRARY), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1",
                         "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     cluster.start_hub()
     names = []

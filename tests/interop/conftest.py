@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from . import matrix
+from harness.cluster import SANITIZED
 
-# Minutes under sanitizers, and it is the peers' time mostly: the protocol's own tests run under them.
-SANITIZED = any(f"/build/{name}/" in os.environ.get("MEZITE_BIN", "") + "/" for name in ("asan", "tsan"))
+from . import matrix
 
 ROWS: list[list[str]] = []
 
 
 def pytest_collection_modifyitems(items):
+    # Minutes under sanitizers, and it is the peers' time mostly: the protocol's own tests run under them.
     if not SANITIZED:
         return
     here = Path(__file__).parent

@@ -1,23 +1,16 @@
 """Clocks that are off by more than the minute of back-dating: both sides say so in the contract's words."""
 import json
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
 
+from harness.clocks import faked, needs_faketime
 from harness.cluster import BIN
 from harness.process import Process
 
 from .acceptance import check
 
-LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
-
-pytestmark = pytest.mark.skipif(LIBRARY is None, reason="faketime is not installed")
-
-
-def faked(offset: str) -> dict[str, str]:
-    """The wall clock only: time-outs go by the monotonic one."""
-    return {"LD_PRELOAD": str(LIBRARY), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
+pytestmark = needs_faketime
 
 
 @pytest.fixture
