@@ -263,10 +263,12 @@ class CommandLine {
         ca, "revoke", "refuse user certificates before their time",
         [this](Context& context) { return ca_revoke(context, flags_.revoke); },
         "  mezctl ca revoke --user=alice --reason='laptop lost'\n  mezctl ca revoke --serial=1234567890123456789"));
-    revoke->add_option("--serial", flags_.revoke.serial, "one certificate, by its serial number");
-    revoke->add_option("--key-id", flags_.revoke.key_id, "every certificate with this key id, also those to come");
-    revoke->add_option("--user", flags_.revoke.user,
-                       "every certificate that this user holds; a new login gives a good one");
+    CLI::Option_group* what = revoke->add_option_group("what", "one of these");
+    what->require_option(1);
+    what->add_option("--serial", flags_.revoke.serial, "one certificate, by its serial number");
+    what->add_option("--key-id", flags_.revoke.key_id, "every certificate with this key id, also those to come");
+    what->add_option("--user", flags_.revoke.user,
+                     "every certificate that this user holds; a new login gives a good one");
     revoke->add_option("--reason", flags_.revoke.reason, "why, for the list and the audit log");
     with_format(command(ca, "revocations", "list what is revoked", ca_revocations));
     CLI::App* unrevoke = command(ca, "unrevoke", "lift a revocation",
