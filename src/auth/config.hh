@@ -23,6 +23,9 @@ using net::HostPort;  // an empty host means every interface
 enum class TlsMode { kAuto, kFiles, kOff };
 enum class RecordingMode { kNode, kNodeSync, kProxy, kOff };
 enum class RecordingBackend { kLocal, kS3 };
+// Where a bucket's name goes: in the host (AWS), in the path (most other stores).
+enum class S3Addressing { kAuto, kPath, kVirtualHost };
+enum class S3Encryption { kNone, kAes256, kKms };
 enum class DatabaseDriver { kSqlite, kPostgres };
 
 std::string_view name_of(RecordingMode mode);  // as the file spells it
@@ -82,6 +85,10 @@ struct Config {
     RecordingBackend backend = RecordingBackend::kLocal;
     std::string s3_bucket, s3_prefix, s3_region, s3_endpoint;
     bool s3_auto_create_bucket = false;
+    S3Addressing s3_addressing = S3Addressing::kAuto;
+    S3Encryption s3_encryption = S3Encryption::kNone;
+    std::string s3_kms_key_id;
+    std::vector<std::string> recipients;  // "x25519:…": recordings are encrypted to these
   } recording;
 
   struct Audit {

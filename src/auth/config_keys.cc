@@ -416,6 +416,32 @@ void add_recording_and_audit(std::vector<ConfigKey>& keys) {
                      bool_into([](C& c) -> auto& { return c.recording.s3_auto_create_bucket; }),
                      "Make the bucket when it is not there.",
                      {.variables = {"MEZITE_S3_AUTO_CREATE_BUCKET"}, .honoured = {"false"}}));
+  keys.push_back(key(
+      "recording.s3.addressing", "choice", "auto", "use auto, path or virtual-host",
+      choice_into([](C& c) -> auto& { return c.recording.s3_addressing; },
+                  std::vector<std::pair<std::string_view, S3Addressing>>{{"auto", S3Addressing::kAuto},
+                                                                         {"path", S3Addressing::kPath},
+                                                                         {"virtual-host", S3Addressing::kVirtualHost}}),
+      "Where the bucket's name goes: into the host (`virtual-host`) or into the path (`path`). `auto`: "
+      "into the path when `recording.s3.endpoint` is set.",
+      {.honoured = {"auto"}}));
+  keys.push_back(
+      key("recording.s3.encryption", "choice", "none", "use none, AES256 or aws:kms",
+          choice_into(
+              [](C& c) -> auto& { return c.recording.s3_encryption; },
+              std::vector<std::pair<std::string_view, S3Encryption>>{
+                  {"none", S3Encryption::kNone}, {"AES256", S3Encryption::kAes256}, {"aws:kms", S3Encryption::kKms}}),
+          "Server-side encryption that S3 is asked for. `none`: whatever the bucket does by itself.",
+          {.honoured = {"none"}}));
+  keys.push_back(key("recording.s3.kms_key_id", "text", "", kAnyText,
+                     text_into([](C& c) -> auto& { return c.recording.s3_kms_key_id; }),
+                     "KMS key for `recording.s3.encryption: aws:kms`. Unset: S3's own.", {.honoured = kNotYet}));
+  keys.push_back(
+      key("recording.recipients", "list", "", "use public keys as `mezctl recordings keygen` prints them",
+          list_into([](C& c) -> auto& { return c.recording.recipients; }),
+          "X25519 public keys that recordings are encrypted to at the node. Who has none of the private keys "
+          "can't play them, the hub included.",
+          {.takes_list = true, .honoured = kNotYet}));
   keys.push_back(
       key("audit.hmac_key", "secret", "", "use at least 16 characters, e.g. from `openssl rand -hex 32`", set_hmac_key,
           "Key of the audit log's HMAC chain. Unset: the chain shows accidents only, with a warning at every "

@@ -53,6 +53,51 @@ Status read_size(const nlohmann::json& json, const char* key, std::uint16_t& out
   return {};
 }
 
+constexpr std::string_view kCipher = "x25519-hkdf-sha256+aes-256-gcm";
+
+nlohmann::ordered_json encryption_to_json(const std::vector<SealedKey>& keys) {
+  nlohmann::ordered_json recipients = nlohmann::ordered_json::array();
+  for (const SealedKey& key : keys) {
+    recipients.push_back({{"recipient", to_text(key.recipient)},
+                          {"ephemeral", to_base64(key.ephemeral)},
+                          {"key", to_base64(key.sealed)}});
+  }
+  return {{"cipher", kCipher}, {"recipients", std::move(recipients)}};
+}
+
+std::string text_of(const nlohmann::json& json, const char* name) {
+  if (!json.is_object()) return {};
+  const auto at = json.find(name);
+  return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+Status read_encryption(const nlohmann::json& json, std::vector<SealedKey>& out) {
+  const auto found = json.find("encryption");
+  if (found == json.end()) return {};
+  if (text_of(*found, "cipher") != kCipher) {
+    return fail(ErrorCode::kCorrupt, "the recording is encrypted in a way that this program does not know");
+  }
+  const auto recipients = found->find("recipients");
+  if (recipients == found->end() || !recipients->is_array() || recipients->empty() ||
+      recipients->size() > kMaxRecipients) {
+    return fail(ErrorCode::kCorrupt, "the recording's header has no list of 1 to {} recipients", kMaxRecipients);
+  }
+  for (const auto& one : *recipients) {
+    SealedKey key;
+    const auto recipient = parse_recipient(text_of(one, "recipient"));
+    const auto ephemeral = from_base64(text_of(one, "ephemeral"));
+    auto sealed = from_base64(text_of(one, "key"));
+    if (!recipient || !ephemeral || ephemeral->size() != key.ephemeral.size() || !sealed || sealed->size() > 256) {
+      return fail(ErrorCode::kCorrupt, "the recording's header has a recipient that is none");
+    }
+    key.recipient = *recipient;
+    std::ranges::copy(*ephemeral, key.ephemeral.begin());
+    key.sealed = std::move(*sealed);
+    out.push_back(std::move(key));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string_view to_text(SessionKind kind) { return kind == SessionKind::kPty ? "pty" : "exec"; }
@@ -68,7 +113,7 @@ bool is_session_id(std::string_view text) {
 }
 
 std::string header_to_json(const Header& header) {
-  const nlohmann::ordered_json json{
+  nlohmann::ordered_json json{
       {"version", 1},
       {"session_id", clipped(header.session_id, 36)},
       {"cluster_name", clipped(header.cluster_name, kMaxNameBytes)},
@@ -83,6 +128,7 @@ std::string header_to_json(const Header& header) {
       {"columns", header.columns},
       {"rows", header.rows},
   };
+  if (header.is_encrypted()) json["encryption"] = encryption_to_json(header.keys);
   return json.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
 }
 
@@ -111,6 +157,7 @@ Result<Header> parse_header(std::string_view text) {
   MEZ_CHECK(read_text(json, "started_at", 64, started_at));
   MEZ_CHECK(read_size(json, "columns", header.columns));
   MEZ_CHECK(read_size(json, "rows", header.rows));
+  MEZ_CHECK(read_encryption(json, header.keys));
   if (!is_session_id(header.session_id)) {
     return fail(ErrorCode::kCorrupt, "the recording's header has no session id (a UUID in lower case)");
   }

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.hh"
+#include "recording/recipient.hh"
 
 namespace mezite::recording {
 
@@ -25,7 +27,9 @@ struct Header {
   SystemTime started_at;
   std::uint16_t columns = 0;  // 0: no terminal
   std::uint16_t rows = 0;
+  std::vector<SealedKey> keys;  // empty: the events are in clear
 
+  bool is_encrypted() const { return !keys.empty(); }
   bool operator==(const Header&) const = default;
 };
 

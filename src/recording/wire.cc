@@ -10,7 +10,6 @@ namespace mezite::recording::wire {
 namespace {
 
 constexpr std::size_t kFieldBytes = 20;
-constexpr std::uint64_t kMaxTimeMs = std::uint64_t{1} << 48;  // 8,900 years: no arithmetic on times overflows
 constexpr int kCompressionLevel = 1;
 
 void write_u64(std::uint8_t* out, std::uint64_t value, int bytes) {

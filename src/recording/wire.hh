@@ -15,8 +15,11 @@ inline constexpr std::string_view kMagic = "MEZREC1\n";
 inline constexpr std::size_t kPreambleBytes = 12;  // magic, header length
 inline constexpr std::size_t kHashBytes = 32;
 inline constexpr std::size_t kFrameBytes = 28;
-inline constexpr std::uint32_t kMaxBlockBytes = 1 << 20;  // compressed, and not
-inline constexpr std::size_t kMaxDataBytes = 32 * 1024;   // of one event
+inline constexpr std::uint32_t kMaxBlockBytes = 1 << 20;             // compressed, and not
+inline constexpr std::size_t kMaxDataBytes = 32 * 1024;              // of one event
+inline constexpr std::uint64_t kMaxTimeMs = std::uint64_t{1} << 48;  // 8,900 years: no sum of times overflows
+inline constexpr std::size_t kSealBytes = 28;                        // an encrypted block is longer by nonce and tag
+inline constexpr std::size_t kFooterBytes = 68;  // the last segment: frame, offset of the index, hash
 
 enum class SegmentKind : std::uint8_t { kEvents = 1, kIndex = 2, kFooter = 3 };
 

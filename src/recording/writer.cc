@@ -8,6 +8,8 @@
 
 #include "base/file.hh"
 #include "base/unique_fd.hh"
+#include "crypto/aead.hh"
+#include "crypto/random.hh"
 #include "recording/wire.hh"
 
 namespace mezite::recording {
@@ -20,6 +22,8 @@ constexpr std::uint64_t kIndexStepBytes = 256 * 1024;
 
 struct Writer::State {
   UniqueFd fd;
+  Header header;
+  Secret key;  // empty: not encrypted
   SteadyTime started;
   wire::Chain chain{};
   std::uint64_t size = 0;  // of whole segments in the file
@@ -46,12 +50,19 @@ struct Writer::State {
     return delta;
   }
 
-  Status append_segment(wire::SegmentKind kind, std::uint64_t start_ms, BytesView block, std::size_t raw_bytes) {
+  Status append_segment(wire::SegmentKind kind, std::uint64_t start_ms, BytesView plain, std::size_t raw_bytes) {
+    const bool seal = kind == wire::SegmentKind::kEvents && !key.empty();
     const wire::Frame frame{.kind = kind,
-                            .block_bytes = static_cast<std::uint32_t>(block.size()),
+                            .block_bytes = static_cast<std::uint32_t>(plain.size() + (seal ? wire::kSealBytes : 0)),
                             .raw_bytes = static_cast<std::uint32_t>(raw_bytes),
                             .start_ms = start_ms};
     const auto frame_bytes = wire::encode_frame(frame, chain);
+    Bytes sealed;
+    if (seal) {
+      // The frame's check holds the chain: a block opens in its own place only.
+      MEZ_TRY(sealed, crypto::aead_seal(key.view(), plain, frame_bytes));
+    }
+    const BytesView block = seal ? BytesView(sealed) : plain;
     Bytes bytes;
     bytes.reserve(wire::kFrameBytes + block.size() + wire::kHashBytes * 2);
     // The hash covers chain, frame, block, in this order.
@@ -90,13 +101,20 @@ Writer::Writer(Writer&&) noexcept = default;
 Writer& Writer::operator=(Writer&&) noexcept = default;
 Writer::~Writer() = default;
 
-Result<Writer> Writer::create(const std::filesystem::path& path, const Header& header, SteadyTime now) {
+Result<Writer> Writer::create(const std::filesystem::path& path, const Header& header, SteadyTime now,
+                              std::span<const Recipient> recipients) {
   if (!is_session_id(header.session_id)) {
     return fail(ErrorCode::kInvalidArgument, "a recording needs a session id (a UUID in lower case)");
   }
-  const std::string json = header_to_json(header);
-  if (json.size() > kMaxHeaderBytes * 4) return fail(ErrorCode::kInvalidArgument, "the recording's header is too long");
   auto state = std::make_unique<State>();
+  state->header = header;
+  state->header.keys.clear();
+  if (!recipients.empty()) {
+    state->key = crypto::random_secret(crypto::kAeadKeySize);
+    MEZ_TRY(state->header.keys, seal_key(state->key, recipients, header.session_id));
+  }
+  const std::string json = header_to_json(state->header);
+  if (json.size() > kMaxHeaderBytes * 4) return fail(ErrorCode::kInvalidArgument, "the recording's header is too long");
   state->fd.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!state->fd) return fail_errno(errno, fmt::format("making the recording {}", path.native()));
   state->started = now;
@@ -186,5 +204,6 @@ Status Writer::finish(const SessionEnd& end, SteadyTime now) {
 }
 
 std::uint64_t Writer::size_bytes() const { return state_->size; }
+const Header& Writer::header() const { return state_->header; }
 
 }  // namespace mezite::recording

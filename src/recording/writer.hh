@@ -19,8 +19,10 @@ inline constexpr std::string_view kFileSuffix = ".mezrec";
 
 class Writer {
  public:
-  // Makes the file (it must not be there) with its header. The file is closed with the writer.
-  static Result<Writer> create(const std::filesystem::path& path, const Header& header, SteadyTime now);
+  // Makes the file (it must not be there) with its header. The file is closed with the writer. With recipients the
+  // events are encrypted under a new key that only they can open; the header's own `keys` are not looked at.
+  static Result<Writer> create(const std::filesystem::path& path, const Header& header, SteadyTime now,
+                               std::span<const Recipient> recipients = {});
 
   Writer(Writer&&) noexcept;
   Writer& operator=(Writer&&) noexcept;
@@ -43,7 +45,8 @@ class Writer {
   // The end event, the index and the footer, durable. No call but the destructor may follow.
   Status finish(const SessionEnd& end, SteadyTime now);
 
-  std::uint64_t size_bytes() const;  // written to the file
+  std::uint64_t size_bytes() const;  // written to the file, whole segments
+  const Header& header() const;      // as it is in the file
 
  private:
   struct State;
