@@ -13,6 +13,7 @@
 #include "agent/process/spawn.hh"
 #include "agent/settings/version.hh"
 #include "base/log.hh"
+#include "cmd/rpc_library.hh"
 
 namespace {
 
@@ -99,6 +100,7 @@ int main(int argc, char** argv) {
   }
   // Not for anybody whom a label's command or a session could tell it to.
   ::unsetenv("MEZITE_JOIN_TOKEN");
+  const mezite::RpcLibrary rpc;
   if (mezite::Status ended = mezite::agent::run_agent(std::move(*config), file); !ended) {
     mezite::log::error(ended.error().message);
     return 1;

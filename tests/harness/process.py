@@ -89,5 +89,5 @@ class Process:
 
     def check_sanitizers(self):
         text = self.output()
-        for report in REPORTS:
-            assert report not in text, f"{self.name}:\n{text[max(0, text.index(report) - 200):][:6000]}"
+        found = [text.index(report) for report in REPORTS if report in text]
+        assert not found, f"{self.name}:\n{text[max(0, min(found) - 200):][:20000]}"
