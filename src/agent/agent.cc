@@ -158,7 +158,8 @@ ControlCallbacks Agent::control_callbacks() {
         .snapshot_revision = snapshots_.current()->revision,
         .sessions = static_cast<std::int32_t>(server_.sessions()),
         .spool_bytes = static_cast<std::int64_t>(recording_sender_.spool_bytes() + events_->size_bytes()),
-        .cas = cas_};
+        .cas = cas_,
+        .enhanced_recording = "off"};
   };
   callbacks.connected = [this] {
     [[maybe_unused]] Status ignored = notify_supervisor("STATUS=connected to the hub");
@@ -459,6 +460,10 @@ Status run_agent(Config config, const std::filesystem::path& config_file) {
     return fail(
         ErrorCode::kInvalidArgument,
         "MEZITE_TLS_WRAP is not there yet: let the load balancer pass TCP through to 3024 and 3025, and unset it");
+  }
+  if (config.enhanced_recording != EnhancedRecording::kOff) {
+    return fail(ErrorCode::kInvalidArgument,
+                "MEZITE_ENHANCED_RECORDING: this version has no kernel-level events yet; set it to off");
   }
   ::signal(SIGPIPE, SIG_IGN);
   if (Status made = make_directories(config.data_dir, 0700); !made) {

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kColumns =
     "SELECT id, name, hostname, labels, token_labels, version, ssh_public_key, host_cert_signer_fingerprint,"
-    " host_cert_expires_at, joined_at, last_heartbeat, ca_report FROM nodes ";
+    " host_cert_expires_at, joined_at, last_heartbeat, ca_report, enhanced_recording FROM nodes ";
 
 std::unexpected<Error> no_node(std::string_view name) {
   return fail(ErrorCode::kNotFound, "there is no node '{}': mezctl nodes ls shows them", printable(name.substr(0, 80)));
@@ -30,7 +30,8 @@ Node read_row(const store::Rows& rows) {
             .host_cert_expires_at = rows.optional_time(8),
             .joined_at = rows.time(9),
             .last_heartbeat = rows.optional_time(10),
-            .ca_report = rows.text(11)};
+            .ca_report = rows.text(11),
+            .enhanced_recording = rows.text(12)};
   node.labels.merge(labels_from_json(rows.text(3)));  // those of the token stay
   return node;
 }
@@ -174,17 +175,20 @@ Status Nodes::report(std::span<const NodeReport> reports) {
   if (reports.empty()) return {};
   MEZ_TRY(auto transaction, database_.begin());
   for (const NodeReport& report : reports) {
-    std::optional<std::string> labels, hostname, version;
+    std::optional<std::string> labels, hostname, version, enhanced;
     if (report.labels && access::check_labels(*report.labels)) labels = labels_to_json(*report.labels);
     if (report.hostname && is_plain_hostname(*report.hostname)) hostname = report.hostname;
     if (report.version && is_plain_version(*report.version)) version = report.version;
-    MEZ_CHECK(transaction.execute(
-        "UPDATE nodes SET last_heartbeat = max(coalesce(last_heartbeat, 0), ?2),"
-        " hostname = coalesce(?3, hostname), version = coalesce(?4, version),"
-        " labels = coalesce(?5, labels), ca_report = coalesce(?6, ca_report),"
-        " host_cert_signer_fingerprint = coalesce(?7, host_cert_signer_fingerprint)"
-        " WHERE id = ?1",
-        {report.node_id, report.at, hostname, version, labels, report.ca_report, report.host_cert_signer_fingerprint}));
+    if (report.enhanced_recording && is_plain(*report.enhanced_recording, 512)) enhanced = report.enhanced_recording;
+    MEZ_CHECK(
+        transaction.execute("UPDATE nodes SET last_heartbeat = max(coalesce(last_heartbeat, 0), ?2),"
+                            " hostname = coalesce(?3, hostname), version = coalesce(?4, version),"
+                            " labels = coalesce(?5, labels), ca_report = coalesce(?6, ca_report),"
+                            " host_cert_signer_fingerprint = coalesce(?7, host_cert_signer_fingerprint),"
+                            " enhanced_recording = coalesce(?8, enhanced_recording)"
+                            " WHERE id = ?1",
+                            {report.node_id, report.at, hostname, version, labels, report.ca_report,
+                             report.host_cert_signer_fingerprint, enhanced}));
   }
   return transaction.commit();
 }

@@ -23,7 +23,8 @@ struct Node {
   std::optional<SystemTime> host_cert_expires_at;
   SystemTime joined_at{};
   std::optional<SystemTime> last_heartbeat;
-  std::string ca_report;  // what it said last of the CAs (JSON); "" when it never did
+  std::string ca_report;           // what it said last of the CAs (JSON); "" when it never did
+  std::string enhanced_recording;  // what it said of the kernel's part in recording; "" when it never did
 };
 
 struct NewNode {
@@ -42,6 +43,7 @@ struct NodeReport {
   std::optional<std::string> hostname, version;
   std::optional<access::Labels> labels;  // refused ones are left out, as are those that the join token set
   std::optional<std::string> ca_report;
+  std::optional<std::string> enhanced_recording;
   std::optional<std::string> host_cert_signer_fingerprint;
 };
 

@@ -195,6 +195,7 @@ class AgentConnection final : public ssh::ServerHandler,
     report.hostname = printable(hello.hostname().substr(0, 255));
     report.version = printable(hello.version().substr(0, 64));
     report.labels = labels_of(hello.labels());
+    report.enhanced_recording = printable(hello.enhanced_recording().substr(0, 256));
     if (hello.has_cas()) put_cas(hello.cas(), report);
     reports_.add(std::move(report));
     reports_.flush();

@@ -28,6 +28,7 @@ void NodeReports::add(identity::NodeReport report) {
   if (report.version) held.version = std::move(report.version);
   if (report.labels) held.labels = std::move(report.labels);
   if (report.ca_report) held.ca_report = std::move(report.ca_report);
+  if (report.enhanced_recording) held.enhanced_recording = std::move(report.enhanced_recording);
   if (report.host_cert_signer_fingerprint) {
     held.host_cert_signer_fingerprint = std::move(report.host_cert_signer_fingerprint);
   }

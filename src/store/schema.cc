@@ -206,6 +206,38 @@ CREATE TABLE revocations (
 ) STRICT;
 )sql";
 
+// The commands of recorded sessions, found by any part of their text of three characters or more. What is known of a
+// recording stands in recorded_sessions, so that one that holds no command is not read again. enhanced_recording: what
+// an agent said of the kernel's part.
+constexpr std::string_view kRecordedCommands = R"sql(
+CREATE TABLE recorded_sessions (
+  session_id TEXT PRIMARY KEY,
+  state TEXT NOT NULL CHECK (state IN ('indexed', 'encrypted', 'unreadable')),
+  commands INTEGER NOT NULL,
+  note TEXT NOT NULL,
+  indexed_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE recorded_commands (
+  number INTEGER PRIMARY KEY,
+  session_id TEXT NOT NULL,
+  user_name TEXT NOT NULL,
+  login TEXT NOT NULL,
+  node TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  timestamp INTEGER NOT NULL,
+  offset_ms INTEGER NOT NULL,
+  command TEXT NOT NULL
+) STRICT;
+CREATE INDEX recorded_commands_by_time ON recorded_commands (timestamp);
+CREATE INDEX recorded_commands_by_user_time ON recorded_commands (user_name, timestamp);
+CREATE INDEX recorded_commands_by_session ON recorded_commands (session_id, offset_ms);
+CREATE VIRTUAL TABLE recorded_command_text
+  USING fts5 (command, content='recorded_commands', content_rowid='number', tokenize='trigram');
+
+ALTER TABLE nodes ADD COLUMN enhanced_recording TEXT NOT NULL DEFAULT '';
+)sql";
+
 constexpr std::array kSchema = std::to_array<Migration>({
     {1, "settings", kSettings},
     {2, "identity", kIdentity},
@@ -214,6 +246,7 @@ constexpr std::array kSchema = std::to_array<Migration>({
     {5, "key places", kKeyPlaces},
     {6, "audit search", kAuditSearch},
     {7, "rotation", kRotation},
+    {8, "recorded commands", kRecordedCommands},
 });
 
 }  // namespace

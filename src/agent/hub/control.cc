@@ -248,6 +248,7 @@ void ControlConnection::Body::came_up() {
   for (const auto& [name, value] : report.labels) (*hello->mutable_labels())[name] = value;
   hello->set_snapshot_revision(report.snapshot_revision);
   put(report.cas, *hello->mutable_cas());
+  hello->set_enhanced_recording(report.enhanced_recording.substr(0, 256));
   send(message);
   heartbeat_ = shard.after(kHeartbeat, [this] { heartbeat(); });
   callbacks.connected();

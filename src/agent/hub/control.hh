@@ -32,6 +32,7 @@ struct AgentReport {
   std::int32_t sessions = 0;
   std::int64_t spool_bytes = 0;
   CaReport cas;
+  std::string enhanced_recording;  // "off", "on: …", "unavailable: …"
 };
 
 // Called on the shard.

@@ -155,6 +155,18 @@ const ScalarKey kScalarKeys[] = {
          return fail(ErrorCode::kInvalidArgument, "unknown");
        return {};
      }},
+    {"enhanced_recording", "MEZITE_ENHANCED_RECORDING", "off, auto or require",
+     [](Config& c, std::string_view v) -> Status {
+       if (v == "off")
+         c.enhanced_recording = EnhancedRecording::kOff;
+       else if (v == "auto")
+         c.enhanced_recording = EnhancedRecording::kAuto;
+       else if (v == "require")
+         c.enhanced_recording = EnhancedRecording::kRequire;
+       else
+         return fail(ErrorCode::kInvalidArgument, "unknown");
+       return {};
+     }},
     {"tls_wrap", "MEZITE_TLS_WRAP", "true or false",
      [](Config& c, std::string_view v) -> Status {
        if (v == "true" || v == "1")

@@ -32,6 +32,10 @@ enum class TlsWrap { kOff, kOn };
 // What becomes of a session whose recording can't be opened, when its roles do not say "strict".
 enum class OnRecordingFailure { kContinue, kRefuse };
 
+// Commands and connections of sessions as the kernel sees them: not at all; where the kernel allows; or no session
+// without it.
+enum class EnhancedRecording { kOff, kAuto, kRequire };
+
 struct Config {
   net::HostPort auth_addr{"localhost", 3025};
   net::HostPort proxy_addr{"localhost", 3024};
@@ -46,6 +50,7 @@ struct Config {
   std::string sftp_server;  // OpenSSH's sftp-server; empty: looked for in the usual places
   std::uint64_t spool_max_bytes = std::uint64_t{10} << 30;
   OnRecordingFailure on_recording_failure = OnRecordingFailure::kContinue;
+  EnhancedRecording enhanced_recording = EnhancedRecording::kOff;
   TlsWrap tls_wrap = TlsWrap::kOff;
 
   std::filesystem::path state_dir() const { return data_dir / "agent"; }

@@ -36,6 +36,7 @@ void put(const Services& services, const identity::Node& node, v1::Node& out) {
   out.set_host_cert_signer_fingerprint(node.host_cert_signer_fingerprint);
   out.set_host_cert_expires_at_ms(millis(node.host_cert_expires_at));
   out.set_joined_at_ms(to_unix_millis(node.joined_at));
+  out.set_enhanced_recording(node.enhanced_recording);
 }
 
 }  // namespace

@@ -113,6 +113,7 @@ Status nodes_get(Context& context, const std::string& name) {
   fields.add("connected", node.connected() ? "yes" : "no");
   fields.add("last heartbeat", client::shown_time(node.last_heartbeat_ms(), context.now()));
   fields.add("joined", client::shown_time(node.joined_at_ms(), context.now()));
+  if (!node.enhanced_recording().empty()) fields.add("enhanced recording", node.enhanced_recording());
   fields.add("host_cert_signer_fingerprint", node.host_cert_signer_fingerprint());
   fields.add("host certificate expires", client::shown_time(node.host_cert_expires_at_ms(), context.now()));
   return context.print(fields.text());
