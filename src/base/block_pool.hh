@@ -37,12 +37,16 @@ class BlockPool {
 
   // At least `bytes`; the content is whatever it was.
   Block take(std::size_t bytes) {
-    for (std::size_t i = count_; i-- > 0;) {  // the last one that came back is the warmest
-      if (blocks_[i].capacity < bytes) continue;
-      Block found = std::move(blocks_[i]);
-      std::move(blocks_.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+    std::size_t best = count_;
+    for (std::size_t i = count_; i-- > 0;) {  // of equals the last one that came back is the warmest
+      const bool fits = blocks_[i].capacity >= bytes;
+      if (fits && (best == count_ || blocks_[i].capacity < blocks_[best].capacity)) best = i;
+    }
+    if (best < count_) {
+      Block found = std::move(blocks_[best]);
+      std::move(blocks_.begin() + static_cast<std::ptrdiff_t>(best) + 1,
                 blocks_.begin() + static_cast<std::ptrdiff_t>(count_),
-                blocks_.begin() + static_cast<std::ptrdiff_t>(i));
+                blocks_.begin() + static_cast<std::ptrdiff_t>(best));
       --count_;
       return found;
     }

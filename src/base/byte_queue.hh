@@ -73,7 +73,7 @@ class ByteQueue {
       tail_ = filled_bytes;
       return;
     }
-    move_to(allocate(std::max(2 * filled_bytes, filled_bytes + bytes)));
+    move_to(allocate(std::max({2 * filled_bytes, filled_bytes + bytes, std::min(lately_, BlockPool::kLargest)})));
   }
   void move_to(Block larger) {
     const std::size_t filled_bytes = size();
@@ -91,13 +91,15 @@ class ByteQueue {
     }
     if (block_.capacity >= BlockPool::kSmallest) BlockPool::of_thread().give_back(std::move(block_));
     block_ = {};
+    lately_ = used_;
     head_ = tail_ = used_ = 0;
   }
 
   Block block_;
   std::size_t head_ = 0;
   std::size_t tail_ = 0;
-  std::size_t used_ = 0;  // how far the block has been written, before the content last moved
+  std::size_t used_ = 0;    // how far the block has been written, before the content last moved
+  std::size_t lately_ = 0;  // how much the last block had to hold: the next is to do without growing
 };
 
 }  // namespace mezite
