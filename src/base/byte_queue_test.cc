@@ -51,6 +51,34 @@ TEST(ByteQueue, GivesItsLargeBlockToTheNextOneAsSoonAsItIsEmpty) {
   EXPECT_EQ(second.room(100'000).data(), block);
 }
 
+TEST(ByteQueue, TakesTheSmallestBlockThatFits) {
+  ByteQueue large;
+  ByteQueue small;
+  const auto* wide = large.room(600'000).data();
+  const auto* narrow = small.room(100'000).data();
+  for (ByteQueue* queue : {&small, &large}) {  // the large one comes back last
+    queue->commit(5);
+    queue->consume(5);
+  }
+  ByteQueue next;
+  EXPECT_EQ(next.room(100'000).data(), narrow);
+  ByteQueue other;
+  EXPECT_EQ(other.room(600'000).data(), wide);
+}
+
+TEST(ByteQueue, StartsWithTheSizeThatItNeededLately) {
+  ByteQueue queue;
+  for (int round = 0; round < 2; ++round) {
+    const auto* first = queue.room(100'000).data();
+    for (int i = 0; i < 16; ++i) {
+      std::ranges::fill(queue.room(33'000).first(33'000), std::uint8_t{1});
+      queue.commit(33'000);
+    }
+    if (round == 1) EXPECT_EQ(queue.filled().data(), first);  // it has not moved
+    queue.consume(queue.size());
+  }
+}
+
 TEST(ByteQueue, LeavesALargeBlockWhenLittleIsLeftInIt) {
   ByteQueue slow;
   ByteQueue other;
