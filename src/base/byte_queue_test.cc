@@ -74,7 +74,9 @@ TEST(ByteQueue, StartsWithTheSizeThatItNeededLately) {
       std::ranges::fill(queue.room(33'000).first(33'000), std::uint8_t{1});
       queue.commit(33'000);
     }
-    if (round == 1) EXPECT_EQ(queue.filled().data(), first);  // it has not moved
+    if (round == 1) {
+      EXPECT_EQ(queue.filled().data(), first);  // it has not moved
+    }
     queue.consume(queue.size());
   }
 }
