@@ -26,7 +26,8 @@ inline constexpr std::string_view kResources[] = {"users",
                                                   "workload_identities",
                                                   "devices",
                                                   "agent_identities"};
-inline constexpr std::string_view kVerbs[] = {"list", "read", "create", "update", "delete", "rotate", "*"};
+inline constexpr std::string_view kVerbs[] = {"list",   "read",   "create", "update", "delete",
+                                              "rotate", "revoke", "issue",  "*"};
 
 // may(roles, "users", "list"): an allow rule covers it and no deny rule does. False for no roles.
 bool may(std::span<const Role> roles, std::string_view resource, std::string_view verb);

@@ -88,6 +88,11 @@ constexpr std::array kDetails = std::to_array<TypeDetails>({
     {"user.password.changed", ""},
     {"user.password.reset", ""},
     {"user.updated", "roles, traits_changed"},
+    {"workload.denied", "uid, gid, pid, path, unit"},
+    {"workload.svid.issued", "type, serial, kid, audiences, dns_names, registration, expires_at"},
+    {"workload.svid.refused", "type, registration"},
+    {"workload_identity.created", "registration, selectors, dns_names, audiences, x509_ttl, jwt_ttl"},
+    {"workload_identity.deleted", "registration, selectors"},
     {"x11_forward", "login, display"},
 });
 static_assert(std::ranges::is_sorted(kDetails, {}, &TypeDetails::type));

@@ -85,6 +85,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   MEZ_TRY(auto identity, identity::Identity::open(*database, clock, argon2));
   // A node under one of these names would have a host certificate that stands for the hub.
   identity->nodes.set_reserved_names(config.cluster_name, {config.proxy.public_addr.host});
+  identity->workloads.set_trust_domain(config.cluster_name);
   MEZ_TRY(recording::LocalStorage recordings, recording::LocalStorage::open(config.recordings_path()));
   if (box->needs_plaintext_warning()) {
     log::warn(

@@ -61,6 +61,7 @@ struct X509CaSpec {
   std::string common_name;
   std::string organization;  // may be empty
   SystemTime not_before, not_after;
+  std::vector<std::string> uris = {};
 };
 
 // A self-signed root with path length 0 and a random serial number.

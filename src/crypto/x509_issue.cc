@@ -160,6 +160,12 @@ Status check_dns_name(std::string_view name) {
   return fail(ErrorCode::kInvalidArgument, "'{}' is not a DNS name", printable(name.substr(0, 128)));
 }
 
+Status check_uri(std::string_view uri) {
+  const auto ascii = [](char c) { return c > ' ' && c < '\x7f'; };
+  if (uri.size() <= 2048 && uri.find(':') != std::string_view::npos && std::ranges::all_of(uri, ascii)) return {};
+  return fail(ErrorCode::kInvalidArgument, "'{}' is not a URI", printable(uri.substr(0, 128)));
+}
+
 Status add_alternative_names(X509* certificate, const X509LeafSpec& spec) {
   const ossl::GeneralNames names(GENERAL_NAMES_new());
   bool ok = names != nullptr;
@@ -180,10 +186,7 @@ Status add_alternative_names(X509* certificate, const X509LeafSpec& spec) {
     ok = ok && push_name(names.get(), GEN_IPADD, BytesView(bytes).first(size));
   }
   for (const auto& uri : spec.uris) {
-    const auto ascii = [](char c) { return c > ' ' && c < '\x7f'; };
-    if (uri.size() > 2048 || uri.find(':') == std::string::npos || !std::ranges::all_of(uri, ascii)) {
-      return fail(ErrorCode::kInvalidArgument, "'{}' is not a URI", printable(uri.substr(0, 128)));
-    }
+    MEZ_CHECK(check_uri(uri));
     ok = ok && push_name(names.get(), GEN_URI, as_bytes(uri));
   }
   if (ok && sk_GENERAL_NAME_num(names.get()) == 0) return {};
@@ -207,6 +210,9 @@ Result<X509Certificate> make_x509_ca(const Signer& key, const X509CaSpec& spec) 
   MEZ_CHECK(add_extension(raw, raw, NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
   MEZ_CHECK(add_extension(raw, raw, NID_key_usage, "critical,keyCertSign,cRLSign"));
   MEZ_CHECK(add_extension(raw, raw, NID_subject_key_identifier, "hash"));
+  X509LeafSpec names;
+  names.uris = spec.uris;
+  MEZ_CHECK(add_alternative_names(raw, names));
   return sign(raw, key);
 }
 

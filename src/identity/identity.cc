@@ -13,7 +13,8 @@ Identity::Identity(store::Database& db, const Clock& clock, const crypto::Argon2
       sessions(db, clock),
       join_tokens(db, clock),
       nodes(db, clock, join_tokens),
-      locks(db, clock) {}
+      locks(db, clock),
+      workloads(db, clock) {}
 
 Result<std::unique_ptr<Identity>> Identity::open(store::Database& database, const Clock& clock,
                                                  const crypto::Argon2Params& params) {

@@ -12,6 +12,7 @@
 #include "identity/roles.hh"
 #include "identity/sessions.hh"
 #include "identity/users.hh"
+#include "identity/workloads.hh"
 
 namespace mezite::identity {
 
@@ -36,6 +37,7 @@ struct Identity {
   JoinTokens join_tokens;
   Nodes nodes;
   Locks locks;
+  Workloads workloads;
 };
 
 }  // namespace mezite::identity

@@ -65,7 +65,8 @@ Result<AuthorityType> parse_authority_type(std::string_view text) {
 Result<ExportFormat> parse_export_format(std::string_view text) {
   if (text == "openssh") return ExportFormat::kOpenSsh;
   if (text == "x509") return ExportFormat::kX509;
-  return fail(ErrorCode::kInvalidArgument, "'{}' is no export format: take openssh or x509",
+  if (text == "spiffe-bundle") return ExportFormat::kSpiffeBundle;
+  return fail(ErrorCode::kInvalidArgument, "'{}' is no export format: take openssh, x509 or spiffe-bundle",
               printable(text.substr(0, 64)));
 }
 
@@ -227,6 +228,7 @@ TrustBundle Authority::trust_bundle() const {
       if (type == AuthorityType::kHost) bundle.host_cas.push_back((*key)->key.public_key());
       if (type == AuthorityType::kHost) bundle.host_x509.push_back(*(*key)->x509);
       if (type == AuthorityType::kSpiffe) bundle.spiffe_x509.push_back(*(*key)->x509);
+      if (type == AuthorityType::kSpiffe) bundle.spiffe_jwt.push_back(*(*key)->jwt_key);
     }
   }
   return bundle;
@@ -280,6 +282,10 @@ Result<std::string> Authority::export_public(AuthorityType type, ExportFormat fo
     }
     for (const LoadedKey* key : both) text += key->x509->to_pem();
     return text;
+  }
+  if (format == ExportFormat::kSpiffeBundle) {
+    if (type == AuthorityType::kSpiffe) return spiffe::to_json(spiffe_bundle());
+    return fail(ErrorCode::kInvalidArgument, "only the spiffe CA has such a bundle: take --type=spiffe");
   }
   if (type == AuthorityType::kSpiffe) {
     return fail(ErrorCode::kInvalidArgument, "the spiffe CA signs X.509 certificates only: take --format=x509");

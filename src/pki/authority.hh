@@ -14,6 +14,7 @@
 #include "pki/key_store.hh"
 #include "pki/rotation.hh"
 #include "pki/secret_box.hh"
+#include "spiffe/bundle.hh"
 #include "ssh/keys/certificate.hh"
 #include "ssh/keys/public_key.hh"
 #include "store/database.hh"
@@ -24,8 +25,8 @@ enum class AuthorityType { kUser, kHost, kSpiffe };
 std::string_view to_text(AuthorityType type);  // "user", "host", "spiffe"
 Result<AuthorityType> parse_authority_type(std::string_view text);
 
-enum class ExportFormat { kOpenSsh, kX509 };
-Result<ExportFormat> parse_export_format(std::string_view text);  // "openssh", "x509"
+enum class ExportFormat { kOpenSsh, kX509, kSpiffeBundle };
+Result<ExportFormat> parse_export_format(std::string_view text);  // "openssh", "x509", "spiffe-bundle"
 
 enum class Permit { kNo, kYes };
 
@@ -72,6 +73,24 @@ struct ServerX509Request {
   std::chrono::seconds ttl{std::chrono::hours(24 * 90)};
 };
 
+// What workloads get, of the SPIFFE CA. The callers have decided that they may.
+struct WorkloadX509Request {
+  spiffe::Id id;
+  Bytes public_key_spki;  // DER
+  std::vector<std::string> dns_names;
+  std::chrono::seconds ttl{};
+};
+struct WorkloadJwtRequest {
+  spiffe::Id id;
+  std::vector<std::string> audiences;
+  std::chrono::seconds ttl{};
+};
+struct WorkloadJwt {
+  std::string token;
+  std::string kid;
+  SystemTime expires_at;
+};
+
 // Who an agent certificate is about, from its URI spiffe://<cluster>/agent/<node id>.
 struct AgentIdentity {
   std::string node_id;
@@ -83,6 +102,7 @@ struct TrustBundle {
   std::vector<ssh::PublicKey> host_cas;
   std::vector<crypto::X509Certificate> host_x509;
   std::vector<crypto::X509Certificate> spiffe_x509;
+  std::vector<spiffe::JwtKey> spiffe_jwt;
   std::int64_t revision = 0;  // whoever holds a bundle takes no older one
 };
 
@@ -117,6 +137,12 @@ class Authority {
   // The hub's own server certificate, of the Host CA. Show it with host_ca_certificate() behind it.
   Result<crypto::X509Certificate> issue_server_x509(const ServerX509Request& request) const;
 
+  // An X509-SVID: the SPIFFE ID is its only URI; for servers and clients. To be shown without a chain.
+  Result<crypto::X509Certificate> issue_workload_x509(const WorkloadX509Request& request) const;
+  Result<WorkloadJwt> sign_workload_jwt(const WorkloadJwtRequest& request) const;
+  // What X509-SVIDs and JWT-SVIDs are checked with; during a rotation with the keys of both CAs.
+  spiffe::Bundle spiffe_bundle() const;
+
   // Whether a client certificate is an agent's of this cluster: signed by a trusted Host CA, valid now, the one URI.
   Result<AgentIdentity> verify_agent_x509(const crypto::X509Certificate& certificate) const;
 
@@ -124,7 +150,7 @@ class Authority {
   std::vector<AuthorityStatus> status() const;
   // For people: sentences about CAs that expire within 90 days.
   std::vector<std::string> warnings() const;
-  // "openssh": a public key line; "x509": PEM. kInvalidArgument for a form that the CA has not.
+  // "openssh": a public key line; "x509": PEM; "spiffe-bundle": JSON. kInvalidArgument for a form that the CA has not.
   Result<std::string> export_public(AuthorityType type, ExportFormat format) const;
 
   // One step of a rotation (rotation.hh), in one transaction: keys, phase, revision, and `note`, a text of the caller's

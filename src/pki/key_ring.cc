@@ -1,5 +1,8 @@
 #include "pki/key_ring.hh"
 
+#include <fmt/format.h>
+
+#include "crypto/derived_key.hh"
 #include "ssh/keys/public_key.hh"
 
 namespace mezite::pki {
@@ -11,6 +14,32 @@ constexpr std::chrono::hours kAuthorityBackdating{1};
 
 std::string_view subject_of(AuthorityType type) {
   return type == AuthorityType::kHost ? "Mezite Host CA" : "Mezite SPIFFE CA";
+}
+
+// A CA's key as what it is underneath.
+class RawSigner final : public crypto::Signer {
+ public:
+  explicit RawSigner(CaKey key) : key_(std::move(key)) {}
+  const crypto::VerifyingKey& public_key() const override { return key_.raw().public_key(); }
+  Result<Bytes> sign(crypto::SignatureHash hash, BytesView message) const override {
+    return key_.raw().sign(hash, message);
+  }
+
+ private:
+  CaKey key_;
+};
+
+Result<std::shared_ptr<const crypto::Signer>> jwt_signer_of(const CaKey& key, const StoredKey& stored) {
+  if (key.raw().public_key().algorithm() == crypto::KeyAlgorithm::kEcdsaP256) {
+    return std::make_shared<const RawSigner>(key);
+  }
+  if (stored.private_key.empty()) {
+    return fail(ErrorCode::kFailedPrecondition, "a SPIFFE CA whose key is not here must be ECDSA P-256");
+  }
+  MEZ_TRY(auto ca_key, crypto::SigningKey::from_pkcs8(stored.private_key.view()));
+  MEZ_TRY(Secret seed, ca_key.private_raw());
+  MEZ_TRY(auto derived, crypto::derive_p256_key(seed.view(), "mezite JWT-SVID 1"));
+  return std::make_shared<const crypto::SoftwareSigner>(std::move(derived));
 }
 
 }  // namespace
@@ -29,6 +58,8 @@ Result<AuthorityRow> mint_authority(KeyStore& keys, AuthorityType type, std::str
                             .organization = std::string(cluster_name),
                             .not_before = now - kAuthorityBackdating,
                             .not_after = row.expires_at};
+    // X509-SVID §3.2: a signing certificate of a trust domain has the ID of that domain.
+    if (type == AuthorityType::kSpiffe) spec.uris = {fmt::format("spiffe://{}", cluster_name)};
     MEZ_TRY(auto certificate, crypto::make_x509_ca(minted.key.raw(), spec));
     row.x509_pem = certificate.to_pem();
   }
@@ -48,6 +79,8 @@ Result<LoadedKey> load_key(KeyStore& keys, const AuthorityRow& row) {
                    .key = std::move(*key),
                    .kms_alias = row.key.kms_alias,
                    .x509 = std::nullopt,
+                   .jwt_signer = nullptr,
+                   .jwt_key = std::nullopt,
                    .expires_at = row.expires_at};
   if (row.type == "user") return loaded;
   auto certificate = crypto::X509Certificate::from_pem(row.x509_pem);
@@ -56,6 +89,10 @@ Result<LoadedKey> load_key(KeyStore& keys, const AuthorityRow& row) {
     return damaged("its certificate is for another key");
   }
   loaded.x509 = std::move(*certificate);
+  if (row.type == "spiffe") {
+    MEZ_TRY(loaded.jwt_signer, jwt_signer_of(loaded.key, row.key));
+    MEZ_TRY(loaded.jwt_key, spiffe::JwtKey::of(loaded.jwt_signer->public_key()));
+  }
   return loaded;
 }
 

@@ -20,6 +20,10 @@ struct LoadedKey {
   CaKey key;
   std::string kms_alias;
   std::optional<crypto::X509Certificate> x509;  // none for the user CA
+  // Of the SPIFFE CA: what signs tokens. With a key in KMS that key; else one that follows from it, since JWT-SVIDs
+  // know no Ed25519.
+  std::shared_ptr<const crypto::Signer> jwt_signer;
+  std::optional<spiffe::JwtKey> jwt_key;
   SystemTime expires_at;
 
   std::string fingerprint() const { return key.public_key().fingerprint(); }

@@ -289,6 +289,14 @@ net::http::Router make_web_router(Context& context) {
                   {"ssh_port", context.ssh_port},
                   {"proxy_public_addr", services.config.proxy.public_addr.text()}}));
   });
+  // Public keys, for whoever is to trust this cluster's workloads: no secret, and no session needed.
+  router.add("GET", "/v1/webapi/spiffe/bundle.json", [&context](Request, Responder responder) {
+    auto document = spiffe::to_json(context.services.authority->spiffe_bundle());
+    if (!document) return responder(Response::error(document.error()));
+    Response response = Response::json(200, std::move(*document));
+    response.headers.set("Cache-Control", fmt::format("max-age={}", spiffe::kRefreshHint.count()));
+    responder(std::move(response));
+  });
   anonymous("/v1/webapi/login", login);
   anonymous("/v1/webapi/session", open_web_session);
   anonymous("/v1/webapi/invite", accept_invite);

@@ -238,6 +238,23 @@ CREATE VIRTUAL TABLE recorded_command_text
 ALTER TABLE nodes ADD COLUMN enhanced_recording TEXT NOT NULL DEFAULT '';
 )sql";
 
+// Which processes on which nodes have a SPIFFE ID. Selectors are sorted, so that the same ones are the same text.
+constexpr std::string_view kWorkloads = R"sql(
+CREATE TABLE workload_identities (
+  id TEXT PRIMARY KEY,
+  spiffe_id TEXT NOT NULL,
+  selectors TEXT NOT NULL,
+  x509_ttl_seconds INTEGER NOT NULL,
+  jwt_ttl_seconds INTEGER NOT NULL,
+  dns_names TEXT NOT NULL,
+  jwt_audiences TEXT NOT NULL,
+  hint TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  UNIQUE (spiffe_id, selectors)
+) STRICT;
+)sql";
+
 constexpr std::array kSchema = std::to_array<Migration>({
     {1, "settings", kSettings},
     {2, "identity", kIdentity},
@@ -247,6 +264,7 @@ constexpr std::array kSchema = std::to_array<Migration>({
     {6, "audit search", kAuditSearch},
     {7, "rotation", kRotation},
     {8, "recorded commands", kRecordedCommands},
+    {9, "workloads", kWorkloads},
 });
 
 }  // namespace

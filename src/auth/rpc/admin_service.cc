@@ -1,6 +1,7 @@
 // The table of the admin API: method, messages, who may, what it does.
 #include "auth/rpc/handlers.hh"
 #include "auth/rpc/services_of_grpc.hh"
+#include "auth/rpc/workloads.hh"
 #include "mezite/v1/admin.grpc.pb.h"
 
 namespace mezite::auth::rpc {
@@ -52,6 +53,19 @@ class AdminService final : public v1::AdminService::CallbackService {
   MEZ_RPC(RotateCa, CaStepRequest, CaStatus, Policy::rule("ca", "update"), rotate_ca_rpc)
   MEZ_RPC(AdvanceCa, CaStepRequest, CaStatus, Policy::rule("ca", "update"), advance_ca_rpc)
   MEZ_RPC(RollbackCa, CaStepRequest, CaStatus, Policy::rule("ca", "update"), roll_back_ca_rpc)
+
+  MEZ_RPC(CreateWorkloadIdentity, CreateWorkloadIdentityRequest, WorkloadIdentity,
+          Policy::rule("workload_identities", "create"), create_workload_identity)
+  MEZ_RPC(ListWorkloadIdentities, ListWorkloadIdentitiesRequest, ListWorkloadIdentitiesResponse,
+          Policy::rule("workload_identities", "list"), list_workload_identities)
+  MEZ_RPC(GetWorkloadIdentity, NameRequest, WorkloadIdentity, Policy::rule("workload_identities", "read"),
+          get_workload_identity)
+  MEZ_RPC(DeleteWorkloadIdentity, NameRequest, Empty, Policy::rule("workload_identities", "delete"),
+          delete_workload_identity)
+  MEZ_RPC(IssueX509Svid, IssueX509SvidRequest, IssueX509SvidResponse, Policy::rule("workload_identities", "issue"),
+          issue_x509_svid_rpc)
+  MEZ_RPC(IssueJwtSvid, IssueJwtSvidRequest, IssueJwtSvidResponse, Policy::rule("workload_identities", "issue"),
+          issue_jwt_svid_rpc)
 
   MEZ_RPC(ListAuditEvents, ListAuditEventsRequest, ListAuditEventsResponse, Policy::rule("audit", "list"),
           list_audit_events)

@@ -1,7 +1,9 @@
 // The API of agents: joining with a token, everything else by client certificate.
 #include "auth/rpc/services_of_grpc.hh"
+#include "auth/rpc/workloads.hh"
 #include "auth/use/node.hh"
 #include "auth/use/session_data.hh"
+#include "auth/use/workload.hh"
 #include "base/text.hh"
 #include "mezite/v1/agent.grpc.pb.h"
 
@@ -14,6 +16,9 @@ void put_trust(const pki::TrustBundle& trust, v1::TrustBundle& out) {
   for (const ssh::PublicKey& key : trust.host_cas) out.add_host_ca_keys(key.to_text());
   for (const crypto::X509Certificate& ca : trust.host_x509) out.add_host_ca_x509_pem(ca.to_pem());
   for (const crypto::X509Certificate& ca : trust.spiffe_x509) out.add_spiffe_ca_x509_pem(ca.to_pem());
+  for (const spiffe::JwtKey& key : trust.spiffe_jwt) {
+    out.add_spiffe_jwt_keys()->set_public_key_der(to_text(key.key.spki()));
+  }
 }
 
 void put(const NodeCertificates& certificates, v1::CertificateBundle& out) {
@@ -42,8 +47,10 @@ Status renew(Services& services, const Call& call, const v1::RenewRequest& reque
   return {};
 }
 
-Status snapshot(Services& services, const Call&, const v1::GetSnapshotRequest&, v1::Snapshot& response) {
+Status snapshot(Services& services, const Call& call, const v1::GetSnapshotRequest&, v1::Snapshot& response) {
   MEZ_TRY(DecisionBasis basis, decision_basis(services));
+  MEZ_TRY(std::vector<identity::Workload> workloads, workloads_of_node(services, call.caller.name));
+  for (const identity::Workload& one : workloads) put_workload(one, *response.add_workloads());
   response.set_revision(basis.revision);
   put_trust(services.authority->trust_bundle(), *response.mutable_trust());
   for (const std::string& role : basis.roles_json) response.add_roles_json(role);
@@ -105,6 +112,8 @@ class AgentService final : public v1::AgentService::CallbackService {
   MEZ_RPC(GetSnapshot, GetSnapshotRequest, Snapshot, Policy::agent(), snapshot)
   MEZ_RPC(EmitEvents, EmitEventsRequest, EmitEventsResponse, Policy::agent(), emit)
   MEZ_RPC(PutRecordingChunk, PutRecordingChunkRequest, PutRecordingChunkResponse, Policy::agent(), put_chunk)
+  MEZ_RPC(IssueWorkloadX509, IssueX509SvidRequest, IssueX509SvidResponse, Policy::agent(), issue_workload_x509)
+  MEZ_RPC(IssueWorkloadJwt, IssueJwtSvidRequest, IssueJwtSvidResponse, Policy::agent(), issue_workload_jwt)
 
 #undef MEZ_RPC
 

@@ -37,6 +37,7 @@ bool is_agent_event(std::string_view type) {
       "sftp.link",
       "sftp.undecoded",
       "audit.event.refused",
+      "workload.denied",
   };
   return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
 }

@@ -28,6 +28,8 @@ struct Flags {
   PassphraseFlags passphrase;
   CaStepFlags ca_step;
   RevokeFlags revoke;
+  WorkloadFlags workload;
+  SvidFlags svid;
   AuditFlags audit;
   CheckpointFlags checkpoints;
   RecordingFilter recordings;
@@ -67,6 +69,7 @@ class CommandLine {
     add_tokens();
     add_nodes();
     add_ca();
+    add_workload_identities();
     add_audit();
     add_recordings();
     add_completion();
@@ -292,8 +295,52 @@ class CommandLine {
     out->add_option("--type", flags_.ca_export.type, "user, host or spiffe; krl is of user")
         ->check(CLI::IsMember({"user", "host", "spiffe"}));
     out->add_option("--format", flags_.ca_export.format,
-                    "openssh, x509, or krl: revoked certificates, for sshd's RevokedKeys")
-        ->check(CLI::IsMember({"openssh", "x509", "krl"}));
+                    "openssh, x509, krl: revoked certificates, for sshd's RevokedKeys, or spiffe-bundle")
+        ->check(CLI::IsMember({"openssh", "x509", "krl", "spiffe-bundle"}));
+  }
+
+  void add_workload_identities() {
+    CLI::App* workloads = group("workload-identity", "SPIFFE IDs of programs on nodes");
+    CLI::App* create = with_format(command(
+        workloads, "create", "register a SPIFFE ID for the processes that all selectors fit",
+        [this](Context& context) { return workloads_create(context, flags_.workload); },
+        "  mezctl workload-identity create /payments --selector=unix:user:payments --selector=node:label:env=prod\n"
+        "  mezctl workload-identity create spiffe://prod.example/web --selector=systemd:unit:nginx.service \\\n"
+        "    --selector=node:name:web-01 --dns=web.prod.example --x509-ttl=30m\n"
+        "Selectors: unix:uid:1000, unix:gid:1000, unix:user:NAME, unix:group:NAME, unix:path:/usr/bin/PROGRAM,\n"
+        "systemd:unit:NAME.service, node:name:NODE, node:label:NAME=VALUE."));
+    with_name(create, flags_.workload.spiffe_id, "spiffe-id,--spiffe-id,--name",
+              "spiffe://CLUSTER/PATH, or /PATH alone");
+    create->add_option("--selector,-s", flags_.workload.selectors, "what a process must be; may be given again")
+        ->required()
+        ->allow_extra_args(false);
+    create->add_option("--x509-ttl", flags_.workload.x509_ttl, "how long an X509-SVID lives (default 1h, up to 24h)");
+    create->add_option("--jwt-ttl", flags_.workload.jwt_ttl, "how long a JWT-SVID lives (default 5m, up to 1h)");
+    create->add_option("--dns", flags_.workload.dns_names, "DNS names in X509-SVIDs, separated by commas")
+        ->allow_extra_args(false);
+    create->add_option("--jwt-audience", flags_.workload.audiences, "the only audiences of JWT-SVIDs (default any)")
+        ->allow_extra_args(false);
+    create->add_option("--hint", flags_.workload.hint, "tells a workload with several identities which one this is");
+    with_format(command(workloads, "ls", "list registrations", workloads_list))->alias("list");
+    const std::string which = "its id, SPIFFE ID or path";
+    with_name(with_format(command(workloads, "get", "show a registration",
+                                  [this](Context& context) { return workloads_get(context, flags_.name); })),
+              flags_.name, "name,--name,--id,--spiffe-id", which);
+    CLI::App* remove = command(workloads, "rm", "remove a registration",
+                               [this](Context& context) { return workloads_delete(context, flags_.name); });
+    remove->alias("delete");
+    with_name(remove, flags_.name, "name,--name,--id,--spiffe-id", which);
+    CLI::App* issue = with_format(command(
+        workloads, "issue", "sign an SVID by hand, whatever the selectors say",
+        [this](Context& context) { return workloads_issue(context, flags_.svid); },
+        "  mezctl workload-identity issue /payments --out=payments     writes payments.key, .crt and -bundle.crt\n"
+        "  TOKEN=$(mezctl workload-identity issue /payments --audience=orders)"));
+    with_name(issue, flags_.svid.name, "name,--name,--id,--spiffe-id", which);
+    CLI::Option_group* what = issue->add_option_group("what", "one of these");
+    what->require_option(1);
+    what->add_option("--out,-o", flags_.svid.output, "an X509-SVID: PATH.key, PATH.crt and PATH-bundle.crt");
+    what->add_option("--audience,--aud", flags_.svid.audiences, "a JWT-SVID for this audience; may be given again")
+        ->allow_extra_args(false);
   }
 
   void add_audit_filter(CLI::App* sub) {

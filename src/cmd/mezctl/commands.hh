@@ -83,6 +83,25 @@ struct ExportFlags {
 };
 Status ca_export(Context& context, const ExportFlags& flags);
 
+struct WorkloadFlags {
+  std::string spiffe_id;
+  std::vector<std::string> selectors;
+  std::string x509_ttl, jwt_ttl;       // empty: the hub's default
+  std::vector<std::string> dns_names;  // each may be a list with commas; audiences as well
+  std::vector<std::string> audiences;
+  std::string hint;
+};
+Status workloads_create(Context& context, const WorkloadFlags& flags);
+Status workloads_list(Context& context);
+Status workloads_get(Context& context, const std::string& name);
+Status workloads_delete(Context& context, const std::string& name);
+struct SvidFlags {
+  std::string name;
+  std::string output;                  // of an X509-SVID: the beginning of three paths
+  std::vector<std::string> audiences;  // of a JWT-SVID
+};
+Status workloads_issue(Context& context, const SvidFlags& flags);
+
 struct AuditFlags {
   std::string type, since, until, user, session, text;
   int limit = 100;
