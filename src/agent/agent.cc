@@ -14,6 +14,7 @@
 #include "agent/outbox/senders.hh"
 #include "agent/session/server.hh"
 #include "agent/settings/version.hh"
+#include "agent/workload/api.hh"
 #include "base/file.hh"
 #include "base/log.hh"
 #include "base/notify.hh"
@@ -28,6 +29,7 @@ constexpr std::chrono::seconds kRevisionLimit{10};  // a dial waits that long fo
 constexpr std::chrono::seconds kRenewRetry{60};
 constexpr std::chrono::seconds kStopLimit{8};
 constexpr std::size_t kMaxWaitingDials = 1024;
+constexpr std::chrono::seconds kLabelsStored{5};  // the hub writes reports every three seconds
 
 // Sleeps, but for a signal that says stop. For the time before there is a loop.
 bool pause_for(std::chrono::milliseconds time) {
@@ -117,6 +119,7 @@ class Agent {
   net::WorkerPool workers_;
   SshServer server_;
   ControlConnection control_;
+  std::unique_ptr<WorkloadApi> workload_api_;  // none: not asked for
 
   std::deque<WaitingDial> waiting_;
   bool fetching_ = false;
@@ -152,13 +155,16 @@ ControlCallbacks Agent::control_callbacks() {
   ControlCallbacks callbacks;
   callbacks.report = [this] {
     std::shared_ptr<const NodeFacts> node = node_.current();
+    CaReport cas = cas_;
+    // A rotation of the SPIFFE CA waits until the workloads here have certificates of the key that signs now.
+    if (workload_api_ && !workload_api_->is_settled()) cas.spiffe.clear();
     return AgentReport{
         .hostname = node->hostname,
         .labels = node->labels,
         .snapshot_revision = snapshots_.current()->revision,
         .sessions = static_cast<std::int32_t>(server_.sessions()),
         .spool_bytes = static_cast<std::int64_t>(recording_sender_.spool_bytes() + events_->size_bytes()),
-        .cas = cas_,
+        .cas = std::move(cas),
         .enhanced_recording = "off"};
   };
   callbacks.connected = [this] {
@@ -212,6 +218,7 @@ void Agent::fetched(Result<HubApi::Fetched> result) {
   fetch_failures_ = 0;
   std::int64_t revision = result->snapshot.revision;
   snapshots_.put(std::move(result->snapshot));
+  if (workload_api_) workload_api_->update(std::move(result->workloads));
   adopt_trust(std::move(result->trust));
   server_.recheck();
   serve_dials();
@@ -349,6 +356,8 @@ void Agent::put_labels(access::Labels labels) {
   node_.put(std::move(facts));
   server_.recheck();
   control_.send_heartbeat();
+  // Which workload identities are for this node hangs on its labels, once the hub has stored them.
+  if (workload_api_) main_.after(kLabelsStored, [this] { fetch(); });
 }
 
 void Agent::refresh_labels() {
@@ -404,6 +413,13 @@ Status Agent::run() {
     log::warn("a session's recording was cut off when the agent ended; what there is will be uploaded",
               {{"session", id}});
   }
+  if (!config_.workload_api_socket.empty()) {
+    WorkloadApiOptions options{.socket = config_.workload_api_socket, .clock = &clock_, .issuer = &api_};
+    options.events = events_.get();
+    options.node = &node_;
+    options.settled = [this] { control_.send_heartbeat(); };
+    MEZ_TRY(workload_api_, WorkloadApi::start(main_, shards_, std::move(options)));
+  }
   shards_.start();
   main_.post([this] {
     fetch();
@@ -425,6 +441,7 @@ Status Agent::run() {
   recorder_.reset();
   event_sender_.stop();
   api_.shut_down();
+  if (workload_api_) workload_api_->stop();
   recording_sender_.stop();
   log::info("the node agent has stopped");
   return {};

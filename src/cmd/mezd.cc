@@ -36,6 +36,7 @@ Environment (each goes over the file):
   MEZITE_CA_PIN       the Host CA's pin, as `mezctl ca status` prints it (the token has one too)
   MEZITE_NODE_NAME    the node's name                        (default: the host name)
   MEZITE_LABELS       env=prod,team=db
+  MEZITE_WORKLOAD_API_SOCKET   where programs ask for their SPIFFE identity, as in /run/mezite/workload.sock (default: off)
   MEZITE_ENHANCED_RECORDING  off, auto or require: programs and connections as the kernel sees them
 
 Examples:

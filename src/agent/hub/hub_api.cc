@@ -7,6 +7,7 @@
 #include <set>
 
 #include "agent/settings/version.hh"
+#include "base/log.hh"
 #include "base/text.hh"
 #include "mezite/v1/agent.grpc.pb.h"
 
@@ -125,6 +126,33 @@ Result<Snapshot> parse_snapshot(const v1::Snapshot& message) {
   else if (message.recording_mode() == "node-sync")
     snapshot.recording_mode = RecordingMode::kNodeSync;
   return snapshot;
+}
+
+// One that can't be read is left out: it gives nobody anything.
+WorkloadState parse_workloads(const v1::Snapshot& message) {
+  WorkloadState state;
+  state.revision = message.revision();
+  state.bundle.trust_domain = message.cluster_name();
+  state.bundle.sequence = message.trust().revision();
+  for (const std::string& pem : message.trust().spiffe_ca_x509_pem()) {
+    if (auto ca = crypto::X509Certificate::from_pem(pem)) state.bundle.x509.push_back(std::move(*ca));
+  }
+  for (const v1::JwtKey& key : message.trust().spiffe_jwt_keys()) {
+    auto parsed = crypto::VerifyingKey::from_spki(as_bytes(key.public_key_der()));
+    if (!parsed) continue;
+    if (auto jwt = spiffe::JwtKey::of(std::move(*parsed))) state.bundle.jwt.push_back(std::move(*jwt));
+  }
+  for (const v1::WorkloadIdentity& one : message.workloads()) {
+    auto id = spiffe::Id::parse(one.spiffe_id());
+    auto selectors = spiffe::Selectors::parse({one.selectors().begin(), one.selectors().end()});
+    if (!id || !selectors) {
+      log::warn("a workload identity of the hub's can't be used", {{"spiffe_id", printable(one.spiffe_id())}});
+      continue;
+    }
+    state.registrations.push_back(
+        {.id = one.id(), .spiffe_id = std::move(*id), .selectors = std::move(*selectors), .hint = one.hint()});
+  }
+  return state;
 }
 
 }  // namespace
@@ -260,7 +288,7 @@ Result<HubApi::Fetched> HubApi::get_snapshot() {
       response);
   if (!status.ok()) return std::unexpected(explain(use, error_of(status, hub_, "fetching roles and keys")));
   MEZ_TRY(Snapshot snapshot, parse_snapshot(response));
-  return Fetched{std::move(snapshot), read_trust(response.trust())};
+  return Fetched{std::move(snapshot), read_trust(response.trust()), parse_workloads(response)};
 }
 
 Result<AgentIdentity> HubApi::renew(const AgentIdentity& identity) {
@@ -316,6 +344,39 @@ Result<recording::PutReceipt> HubApi::put(const recording::PutRequest& put) {
   if (!status.ok()) return std::unexpected(error_of(status, hub_, "uploading"));
   if (response.size() < 0) return fail(ErrorCode::kProtocol, "the hub at {} answers with a negative size", hub_.text());
   return recording::PutReceipt{.size = static_cast<std::uint64_t>(response.size()), .verified = response.verified()};
+}
+
+Result<crypto::X509Certificate> HubApi::issue_x509_svid(const std::string& registration, BytesView public_key_spki) {
+  auto use = connection();
+  v1::IssueX509SvidRequest request;
+  request.set_name(registration);
+  request.set_public_key_der(to_text(public_key_spki));
+  v1::IssueX509SvidResponse response;
+  grpc::Status status = use->call<v1::IssueX509SvidResponse>(
+      kCallLimit,
+      [&](grpc::ClientContext* context, v1::IssueX509SvidResponse* out) {
+        return use->stub->IssueWorkloadX509(context, request, out);
+      },
+      response);
+  if (!status.ok()) return std::unexpected(error_of(status, hub_, "asking for an X509-SVID"));
+  return crypto::X509Certificate::from_pem(response.certificate_pem());
+}
+
+Result<SvidIssuer::Jwt> HubApi::issue_jwt_svid(const std::string& registration,
+                                               const std::vector<std::string>& audiences) {
+  auto use = connection();
+  v1::IssueJwtSvidRequest request;
+  request.set_name(registration);
+  for (const std::string& audience : audiences) request.add_audiences(audience);
+  v1::IssueJwtSvidResponse response;
+  grpc::Status status = use->call<v1::IssueJwtSvidResponse>(
+      kCallLimit,
+      [&](grpc::ClientContext* context, v1::IssueJwtSvidResponse* out) {
+        return use->stub->IssueWorkloadJwt(context, request, out);
+      },
+      response);
+  if (!status.ok()) return std::unexpected(error_of(status, hub_, "asking for a JWT-SVID"));
+  return Jwt{.token = response.token(), .expires_at = from_unix_millis(response.expires_at_ms())};
 }
 
 }  // namespace mezite::agent

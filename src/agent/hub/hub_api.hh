@@ -10,6 +10,7 @@
 #include "agent/hub/identity.hh"
 #include "agent/hub/refused_event.hh"
 #include "agent/session/snapshot.hh"
+#include "agent/workload/state.hh"
 #include "net/address.hh"
 #include "recording/uploader.hh"
 
@@ -28,7 +29,7 @@ Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned
                                AgentKeys keys);
 
 // As an agent that has joined. Thread-safe. Errors name host, port and cause.
-class HubApi final : public recording::UploadTarget {
+class HubApi final : public recording::UploadTarget, public SvidIssuer {
  public:
   HubApi(net::HostPort hub, const AgentIdentity& identity);
   ~HubApi() override;
@@ -39,6 +40,7 @@ class HubApi final : public recording::UploadTarget {
   struct Fetched {
     Snapshot snapshot;
     Trust trust;
+    WorkloadState workloads;
   };
   Result<Fetched> get_snapshot();
   // The certificates that take the place of the identity's own.
@@ -46,6 +48,8 @@ class HubApi final : public recording::UploadTarget {
   // The events that the hub will never take, whenever they come; the others are stored.
   Result<std::vector<RefusedEvent>> emit_events(const std::vector<std::string>& events_json);
   Result<recording::PutReceipt> put(const recording::PutRequest& request) override;
+  Result<crypto::X509Certificate> issue_x509_svid(const std::string& registration, BytesView public_key_spki) override;
+  Result<Jwt> issue_jwt_svid(const std::string& registration, const std::vector<std::string>& audiences) override;
 
   // Ends calls that wait, and all that come.
   void shut_down();

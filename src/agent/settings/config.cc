@@ -167,6 +167,14 @@ const ScalarKey kScalarKeys[] = {
          return fail(ErrorCode::kInvalidArgument, "unknown");
        return {};
      }},
+    {"workload_api_socket", "MEZITE_WORKLOAD_API_SOCKET", "the absolute path of a Unix socket, 107 bytes at most",
+     [](Config& c, std::string_view v) -> Status {
+       if (!v.empty() && (v[0] != '/' || v.size() > 107 || v.ends_with('/'))) {
+         return fail(ErrorCode::kInvalidArgument, "not a socket's path");
+       }
+       c.workload_api_socket = std::string(v);
+       return {};
+     }},
     {"tls_wrap", "MEZITE_TLS_WRAP", "true or false",
      [](Config& c, std::string_view v) -> Status {
        if (v == "true" || v == "1")
