@@ -25,23 +25,14 @@ class SilentTransport final : public ssh::Transport {
   BytesView pending_output() const override { return {}; }
   void consume_output(std::size_t) override {}
   std::size_t output_size() const override { return output; }
-  Status send(BytesView payload) override {
-    expect(!packet_open_ && !payload.empty() && !closed_);
-    output += payload.size();
+  using Transport::send;
+  Status send(BytesView head, BytesView text) override {
+    const std::size_t bytes = head.size() + text.size();
+    expect(!head.empty() && bytes <= ssh::TransportLimits().max_packet_bytes && !closed_);
+    output += bytes;
     ++packets;
-    last_message = payload[0];
+    last_message = head[0];
     return {};
-  }
-  Result<std::span<std::uint8_t>> begin_packet(std::size_t max) override {
-    expect(!packet_open_ && max > 0 && max <= ssh::TransportLimits().max_packet_bytes);
-    packet_open_ = true;
-    if (packet_.size() < max) packet_.resize(max);
-    return std::span(packet_).first(max);
-  }
-  Status end_packet(std::size_t size) override {
-    expect(packet_open_ && size <= packet_.size());
-    packet_open_ = false;
-    return size == 0 ? Status() : send(BytesView(packet_).first(size));
   }
   void set_phase(ssh::Phase phase) override { phase_ = phase; }
   void start_rekey() override {}
@@ -66,10 +57,8 @@ class SilentTransport final : public ssh::Transport {
   bool hostbound = false;
 
  private:
-  bool packet_open_ = false;
   bool closed_ = false;
   ssh::Phase phase_ = ssh::Phase::kUserauth;
-  Bytes packet_;
   ssh::NegotiatedAlgorithms algorithms_;
   std::vector<std::string> server_sig_algs_;
   ssh::TransportCounters counters_;

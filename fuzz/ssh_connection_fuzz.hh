@@ -88,8 +88,6 @@ class ConnectionWorld final : public ssh::ConnectionOwner {
    private:
     void write() {
       if (!world_.does(4)) return;
-      const auto space = channel_.write_space(1000);
-      channel_.commit_write(space.size());
       channel_.write(Bytes(3000));
     }
     ConnectionWorld& world_;

@@ -324,12 +324,10 @@ void Session::on_input() {
       return;
     }
   } else {
-    const auto space = channel_.write_space(std::min(room, kReadBytes));
-    if (space.empty()) return input_.want(false);
-    got = ::read(STDIN_FILENO, space.data(), space.size());
-    const int error = errno;
-    channel_.commit_write(got > 0 ? static_cast<std::size_t>(got) : 0);
-    errno = error;
+    thread_local std::array<std::uint8_t, kReadBytes> piped;
+    got = ::read(STDIN_FILENO, piped.data(), std::min(room, piped.size()));
+    // All of it is taken: that was asked for before.
+    if (got > 0) channel_.write(BytesView(piped).first(static_cast<std::size_t>(got)));
   }
   if (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN))) return;
   input_ended_ = true;  // an error is an end as well: a terminal that hung up

@@ -19,13 +19,17 @@ const EVP_CIPHER* aes_gcm(std::size_t key_bytes) {
   }
 }
 
-// Associated data and text; the same call runs either way, as the context knows its direction.
-bool run(EVP_CIPHER_CTX* context, const std::uint8_t* nonce, BytesView associated, std::span<std::uint8_t> bytes) {
-  if (bytes.size() > std::size_t{std::numeric_limits<int>::max()} || associated.size() > 64) return false;
+// The calls run either way, as the context knows its direction.
+bool start(EVP_CIPHER_CTX* context, const std::uint8_t* nonce, BytesView associated) {
   int written = 0;
-  return EVP_CipherInit_ex2(context, nullptr, nullptr, nonce, -1, nullptr) == 1 &&
-         EVP_CipherUpdate(context, nullptr, &written, associated.data(), static_cast<int>(associated.size())) == 1 &&
-         EVP_CipherUpdate(context, bytes.data(), &written, bytes.data(), static_cast<int>(bytes.size())) == 1;
+  return associated.size() <= 64 && EVP_CipherInit_ex2(context, nullptr, nullptr, nonce, -1, nullptr) == 1 &&
+         EVP_CipherUpdate(context, nullptr, &written, associated.data(), static_cast<int>(associated.size())) == 1;
+}
+
+bool run(EVP_CIPHER_CTX* context, BytesView from, std::uint8_t* to) {
+  if (from.size() > std::size_t{std::numeric_limits<int>::max()}) return false;
+  int written = 0;
+  return from.empty() || EVP_CipherUpdate(context, to, &written, from.data(), static_cast<int>(from.size())) == 1;
 }
 
 }  // namespace
@@ -44,10 +48,15 @@ Result<AesGcmStream> AesGcmStream::create(AeadDirection direction, BytesView key
 }
 
 bool AesGcmStream::seal(std::span<const std::uint8_t, kNonceBytes> nonce, BytesView associated,
-                        std::span<std::uint8_t> bytes, std::span<std::uint8_t, kTagBytes> tag) {
+                        std::span<std::uint8_t> bytes, std::size_t at, BytesView text,
+                        std::span<std::uint8_t, kTagBytes> tag) {
+  if (at > bytes.size() || text.size() > bytes.size() - at) return false;
   int written = 0;
   std::array<std::uint8_t, 16> rest;
-  return run(context_.get(), nonce.data(), associated, bytes) &&
+  const auto before = bytes.first(at);
+  const auto behind = bytes.subspan(at + text.size());
+  return start(context_.get(), nonce.data(), associated) && run(context_.get(), before, before.data()) &&
+         run(context_.get(), text, bytes.data() + at) && run(context_.get(), behind, behind.data()) &&
          EVP_CipherFinal_ex(context_.get(), rest.data(), &written) == 1 &&
          EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_GET_TAG, kTagBytes, tag.data()) == 1;
 }
@@ -58,7 +67,7 @@ bool AesGcmStream::open(std::span<const std::uint8_t, kNonceBytes> nonce, BytesV
   std::array<std::uint8_t, 16> rest;
   std::array<std::uint8_t, kTagBytes> expected;  // OpenSSL's interface wants it writable
   std::copy(tag.begin(), tag.end(), expected.begin());
-  return run(context_.get(), nonce.data(), associated, bytes) &&
+  return start(context_.get(), nonce.data(), associated) && run(context_.get(), bytes, bytes.data()) &&
          EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG, kTagBytes, expected.data()) == 1 &&
          EVP_CipherFinal_ex(context_.get(), rest.data(), &written) == 1;
 }

@@ -37,12 +37,12 @@ const EVP_CIPHER* chacha20() {
 
 EVP_MAC* fetch_mac(const char* name) { return EVP_MAC_fetch(nullptr, name, nullptr); }
 
-bool update(EVP_CIPHER_CTX* context, std::span<std::uint8_t> bytes) {
-  if (bytes.empty()) return true;
-  if (bytes.size() > std::size_t{std::numeric_limits<int>::max()}) return false;
+bool update(EVP_CIPHER_CTX* context, BytesView from, std::uint8_t* to) {
+  if (from.empty()) return true;
+  if (from.size() > std::size_t{std::numeric_limits<int>::max()}) return false;
   int written = 0;
-  const int size = static_cast<int>(bytes.size());
-  return EVP_EncryptUpdate(context, bytes.data(), &written, bytes.data(), size) == 1 && written == size;
+  const int size = static_cast<int>(from.size());
+  return EVP_EncryptUpdate(context, to, &written, from.data(), size) == 1 && written == size;
 }
 
 }  // namespace
@@ -60,7 +60,7 @@ Result<AesCtr> AesCtr::create(BytesView key, BytesView initial_counter) {
   return AesCtr(std::move(context));
 }
 
-bool AesCtr::apply(std::span<std::uint8_t> bytes) { return update(context_.get(), bytes); }
+bool AesCtr::apply(BytesView from, std::uint8_t* to) { return update(context_.get(), from, to); }
 
 Result<ChaCha20> ChaCha20::create(BytesView key) {
   if (key.size() != 32) {
@@ -82,7 +82,7 @@ bool ChaCha20::seek(std::uint64_t nonce) {
   return EVP_EncryptInit_ex2(context_.get(), nullptr, nullptr, iv.data(), nullptr) == 1;
 }
 
-bool ChaCha20::apply(std::span<std::uint8_t> bytes) { return update(context_.get(), bytes); }
+bool ChaCha20::apply(BytesView from, std::uint8_t* to) { return update(context_.get(), from, to); }
 
 Result<Poly1305> Poly1305::create() {
   static EVP_MAC* const mac = fetch_mac("POLY1305");

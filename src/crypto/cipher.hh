@@ -31,8 +31,9 @@ class AesCtr {
  public:
   // Key of 16, 24 or 32 bytes; counter block of 16.
   static Result<AesCtr> create(BytesView key, BytesView initial_counter);
-  // Encrypts or decrypts the next bytes in place.
-  bool apply(std::span<std::uint8_t> bytes);
+  // Encrypts or decrypts the next bytes, in place or from one place (which does not overlap) to another.
+  bool apply(std::span<std::uint8_t> bytes) { return apply(bytes, bytes.data()); }
+  bool apply(BytesView from, std::uint8_t* to);
 
  private:
   explicit AesCtr(internal::CipherContext context) : context_(std::move(context)) {}
@@ -46,8 +47,9 @@ class ChaCha20 {
   static Result<ChaCha20> create(BytesView key);
   // Goes to the start of the stream of this nonce (written big endian, as SSH does with its sequence number).
   bool seek(std::uint64_t nonce);
-  // Encrypts or decrypts in place, from where the stream is.
-  bool apply(std::span<std::uint8_t> bytes);
+  // Encrypts or decrypts from where the stream is, in place or from one place (which does not overlap) to another.
+  bool apply(std::span<std::uint8_t> bytes) { return apply(bytes, bytes.data()); }
+  bool apply(BytesView from, std::uint8_t* to);
 
  private:
   explicit ChaCha20(internal::CipherContext context) : context_(std::move(context)) {}

@@ -17,10 +17,26 @@ std::uint32_t read_u32(const std::uint8_t* p) {
   return std::uint32_t{p[0]} << 24 | std::uint32_t{p[1]} << 16 | std::uint32_t{p[2]} << 8 | p[3];
 }
 
+void put(std::span<std::uint8_t> packet, const PacketCipher::Text& text) {
+  std::copy(text.bytes.begin(), text.bytes.end(), packet.subspan(text.at).begin());
+}
+
+// All after packet_length, which stays out of the cipher.
+template <class Cipher>
+bool apply_body(Cipher& cipher, std::span<std::uint8_t> packet, const PacketCipher::Text& text) {
+  const auto before = packet.first(text.at).subspan(kLengthBytes);
+  return cipher.apply(before) && cipher.apply(text.bytes, packet.data() + text.at) &&
+         cipher.apply(packet.subspan(text.at + text.bytes.size()));
+}
+
 class ClearPackets final : public PacketCipher {
  public:
+  using PacketCipher::seal;
   ClearPackets() : PacketCipher({.block_bytes = 8, .unaligned_bytes = 0, .head_bytes = kLengthBytes, .tag_bytes = 0}) {}
-  bool seal(std::uint32_t, std::span<std::uint8_t>) override { return true; }
+  bool seal(std::uint32_t, std::span<std::uint8_t> packet, const Text& text) override {
+    put(packet, text);
+    return true;
+  }
   std::uint32_t open_length(std::uint32_t, std::span<std::uint8_t> head) override { return read_u32(head.data()); }
   bool open(std::uint32_t, std::span<std::uint8_t>) override { return true; }
 };
@@ -37,9 +53,10 @@ class GcmPackets final : public PacketCipher {
     std::copy_n(iv.begin(), nonce_.size(), nonce_.begin());
   }
 
-  bool seal(std::uint32_t, std::span<std::uint8_t> packet_and_tag) override {
+  using PacketCipher::seal;
+  bool seal(std::uint32_t, std::span<std::uint8_t> packet_and_tag, const Text& text) override {
     const Parts parts = cut(packet_and_tag);
-    const bool ok = aead_.seal(nonce_, parts.length, parts.body, parts.tag);
+    const bool ok = aead_.seal(nonce_, parts.length, parts.body, text.at - kLengthBytes, text.bytes, parts.tag);
     count();
     return ok;
   }
@@ -86,10 +103,11 @@ class ChaChaPackets final : public PacketCipher {
         length_(std::move(length)),
         mac_(std::move(mac)) {}
 
-  bool seal(std::uint32_t sequence, std::span<std::uint8_t> packet_and_tag) override {
+  using PacketCipher::seal;
+  bool seal(std::uint32_t sequence, std::span<std::uint8_t> packet_and_tag, const Text& text) override {
     const std::size_t packet = packet_and_tag.size() - crypto::Poly1305::kTagBytes;
     return length_.seek(sequence) && length_.apply(packet_and_tag.first(kLengthBytes)) && start(sequence) &&
-           text_.apply(packet_and_tag.subspan(kLengthBytes, packet - kLengthBytes)) &&
+           apply_body(text_, packet_and_tag.first(packet), text) &&
            mac_.compute(BytesView(first_block_).first(32), packet_and_tag.first(packet),
                         packet_and_tag.last<crypto::Poly1305::kTagBytes>());
   }
@@ -127,6 +145,7 @@ class CtrPackets : public PacketCipher {
   CtrPackets(Layout layout, crypto::AesCtr cipher, crypto::KeyedHmac mac)
       : PacketCipher(layout), cipher_(std::move(cipher)), mac_(std::move(mac)) {}
 
+  crypto::AesCtr& cipher() { return cipher_; }
   bool apply(std::span<std::uint8_t> bytes) { return cipher_.apply(bytes); }
   bool put_tag(std::uint32_t sequence, BytesView packet, std::span<std::uint8_t> room) {
     if (!authenticate(sequence, packet)) return false;
@@ -161,10 +180,10 @@ class CtrEncryptThenMac final : public CtrPackets {
                     .tag_bytes = mac.tag_bytes()},
                    std::move(cipher), std::move(mac)) {}
 
-  bool seal(std::uint32_t sequence, std::span<std::uint8_t> all) override {
+  using PacketCipher::seal;
+  bool seal(std::uint32_t sequence, std::span<std::uint8_t> all, const Text& text) override {
     const std::size_t packet = packet_bytes(all);
-    return apply(all.subspan(kLengthBytes, packet - kLengthBytes)) &&
-           put_tag(sequence, all.first(packet), all.subspan(packet));
+    return apply_body(cipher(), all.first(packet), text) && put_tag(sequence, all.first(packet), all.subspan(packet));
   }
   std::uint32_t open_length(std::uint32_t, std::span<std::uint8_t> head) override { return read_u32(head.data()); }
   bool open(std::uint32_t sequence, std::span<std::uint8_t> all) override {
@@ -184,8 +203,10 @@ class CtrEncryptAndMac final : public CtrPackets {
             {.block_bytes = kBlockBytes, .unaligned_bytes = 0, .head_bytes = kBlockBytes, .tag_bytes = mac.tag_bytes()},
             std::move(cipher), std::move(mac)) {}
 
-  bool seal(std::uint32_t sequence, std::span<std::uint8_t> all) override {
+  using PacketCipher::seal;
+  bool seal(std::uint32_t sequence, std::span<std::uint8_t> all, const Text& text) override {
     const std::size_t packet = packet_bytes(all);
+    put(all, text);  // the MAC is over the clear packet
     return put_tag(sequence, all.first(packet), all.subspan(packet)) && apply(all.first(packet));
   }
   std::uint32_t open_length(std::uint32_t, std::span<std::uint8_t> head) override {

@@ -41,8 +41,16 @@ class PacketCipher {
 
   const Layout& layout() const { return layout_; }
 
-  // packet_and_tag: the packet in the clear, packet_length included, and tag_bytes of room.
-  virtual bool seal(std::uint32_t sequence, std::span<std::uint8_t> packet_and_tag) = 0;
+  // A part of a packet that still lies somewhere else: it goes to `at` of the packet, encrypted on its way.
+  struct Text {
+    std::size_t at = 0;
+    BytesView bytes;
+  };
+  // packet_and_tag: the packet in the clear, packet_length included, save for `text`, and tag_bytes of room.
+  virtual bool seal(std::uint32_t sequence, std::span<std::uint8_t> packet_and_tag, const Text& text) = 0;
+  bool seal(std::uint32_t sequence, std::span<std::uint8_t> packet_and_tag) {
+    return seal(sequence, packet_and_tag, {.at = packet_and_tag.size() - layout_.tag_bytes, .bytes = {}});
+  }
 
   // packet_length from the first head_bytes of a packet: not authenticated yet. Called once for each packet; may
   // decrypt the head in place.

@@ -77,6 +77,25 @@ TEST(PacketCipher, OpensWhatItSealedForManyPackets) {
   }
 }
 
+TEST(PacketCipher, TextFromElsewhereIsAsTextInPlace) {
+  for (const auto& c : all_cases()) {
+    const auto here = make(c, CipherDirection::kSeal);
+    const auto there = make(c, CipherDirection::kSeal);
+    const std::size_t tag = here->layout().tag_bytes;
+    for (std::uint32_t sequence = 0; sequence < 40; ++sequence) {
+      Bytes sealed = clear_packet(*here, 100 + sequence * 61);
+      Bytes elsewhere = sealed;
+      const std::size_t at = 5 + sequence % 23;
+      const std::size_t size = sequence * 5 % (sealed.size() - tag - at);
+      const Bytes text(sealed.begin() + static_cast<long>(at), sealed.begin() + static_cast<long>(at + size));
+      std::fill_n(elsewhere.begin() + static_cast<long>(at), size, std::uint8_t{0xee});
+      ASSERT_TRUE(here->seal(sequence, sealed));
+      ASSERT_TRUE(there->seal(sequence, elsewhere, {.at = at, .bytes = text}));
+      ASSERT_EQ(elsewhere, sealed) << c.cipher->name << " packet " << sequence;
+    }
+  }
+}
+
 TEST(PacketCipher, AnyFlippedBitIsFound) {
   for (const auto& c : all_cases()) {
     const auto seal = make(c, CipherDirection::kSeal);

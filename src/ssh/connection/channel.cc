@@ -21,13 +21,6 @@ std::size_t Channel::write(BytesView data, DataKind kind) {
   return core_ && core_->connection ? core_->connection->write(*core_, data, kind) : 0;
 }
 std::size_t Channel::writable() const { return core_ && core_->connection ? core_->connection->writable(*core_) : 0; }
-std::span<std::uint8_t> Channel::write_space(std::size_t max, DataKind kind) {
-  if (!core_ || !core_->connection) return {};
-  return core_->connection->write_space(*core_, max, kind);
-}
-void Channel::commit_write(std::size_t size) {
-  if (core_ && core_->connection) core_->connection->commit_write(*core_, size);
-}
 void Channel::consumed(std::size_t size) {
   if (core_ && core_->connection) core_->connection->consumed(*core_, size);
 }

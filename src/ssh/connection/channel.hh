@@ -35,16 +35,11 @@ class Channel {
 
   // Sends as much as the peer's window, its packet size and the output high-water mark allow, and says how much.
   // Nothing is queued: the rest is the caller's to send again from on_writable(), which comes whenever room returns
-  // after a write (or writable(), or write_space()) that fell short. 0 after send_eof() or close().
+  // after a write (or writable()) that fell short. 0 after send_eof() or close().
   std::size_t write(BytesView data, DataKind kind = DataKind::kStdout);
   std::size_t write_stderr(BytesView data) { return write(data, DataKind::kStderr); }
   // How much write() would take now.
   std::size_t writable() const;
-
-  // Zero copy: room for up to max bytes directly in the packet to be encrypted; empty when writable() is 0. Before any
-  // other call on this endpoint, commit_write(n) with the bytes written there (0: nothing is sent).
-  std::span<std::uint8_t> write_space(std::size_t max, DataKind kind = DataKind::kStdout);
-  void commit_write(std::size_t size);
 
   // The handler is done with this many bytes of on_data(); the peer may send as many more.
   void consumed(std::size_t size);

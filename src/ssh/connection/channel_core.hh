@@ -37,10 +37,8 @@ class ChannelCore {
   bool eow_sent = false;
   bool blocked = false;  // a write fell short: on_writable() is owed
   bool in_writable_queue = false;
-  bool close_when_open = false;          // close() came before the answer to our open
-  std::uint32_t open_packet_header = 0;  // bytes before the data in the packet that write_space() began; 0: none
-  std::span<std::uint8_t> open_packet;
-  std::uint64_t sent = 0;  // 64 bits: 4 GiB is not the end (x/crypto CVE-2026-39834)
+  bool close_when_open = false;  // close() came before the answer to our open
+  std::uint64_t sent = 0;        // 64 bits: 4 GiB is not the end (x/crypto CVE-2026-39834)
 
   // Receiving.
   std::uint32_t window_target = 0;  // what window, owed and to_grant add up to

@@ -286,7 +286,6 @@ void ConnectionCore::close(ChannelCore& channel) {
 
 void ConnectionCore::end() {
   if (!transport_) return;
-  open_writer_.reset();
   transport_ = nullptr;
   const auto keep = shared_from_this();
   // A callback may detach() and so empty everything under our feet: work on what was there.
@@ -310,7 +309,6 @@ void ConnectionCore::end() {
 void ConnectionCore::detach() {
   transport_ = nullptr;
   owner_ = nullptr;
-  open_writer_.reset();
   // Handlers and callbacks are destroyed last, when nothing of ours can be reached from their destructors any more.
   std::vector<ChannelRef> channels = std::exchange(slots_, {});
   channel_count_ = 0;
@@ -538,7 +536,6 @@ Status ConnectionCore::on_time() {
 
 void ConnectionCore::send(BytesView payload) {
   if (!transport_) return;
-  give_up_open_packet();
   if (auto status = transport_->send(payload); !status && !broken_) broken_ = std::move(status).error();
   if (owner_) owner_->on_connection_output();
 }

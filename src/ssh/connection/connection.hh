@@ -58,8 +58,6 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
   // ---- for Channel and the responders
   std::size_t write(ChannelCore& channel, BytesView data, DataKind kind);
   std::size_t writable(ChannelCore& channel);
-  std::span<std::uint8_t> write_space(ChannelCore& channel, std::size_t max, DataKind kind);
-  void commit_write(ChannelCore& channel, std::size_t size);
   void consumed(ChannelCore& channel, std::size_t size);
   void send_eof(ChannelCore& channel);
   void send_eow(ChannelCore& channel);
@@ -85,7 +83,6 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
   Status on_global_reply(MessageNumber number, BytesView payload);
 
   bool may_send(const ChannelCore& channel) const;
-  void give_up_open_packet();
   std::size_t room(const ChannelCore& channel) const;
   void mark_blocked(ChannelCore& channel);
   void run_writable_queue();
@@ -128,7 +125,6 @@ class ConnectionCore : public std::enable_shared_from_this<ConnectionCore> {
   bool heard_ = false;  // something came since the last deadline
   unsigned unanswered_keepalives_ = 0;
 
-  ChannelRef open_writer_;  // between write_space() and commit_write()
   std::optional<Error> broken_;
   Bytes scratch_;  // small messages are built here, without allocation
 };

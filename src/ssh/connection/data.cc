@@ -1,6 +1,6 @@
 // The data path: windows, packets in place, and whose turn it is to write.
 #include <algorithm>
-#include <cstring>
+#include <array>
 #include <utility>
 
 #include "ssh/connection/connection.hh"
@@ -142,7 +142,7 @@ Status ConnectionCore::on_window_adjust(const ChannelRef& channel, BytesView pay
 }
 
 bool ConnectionCore::may_send(const ChannelCore& channel) const {
-  return transport_ && !channel.eof_sent && channel.open_packet_header == 0 &&
+  return transport_ && !channel.eof_sent &&
          (channel.state == ChannelState::kOpen || channel.state == ChannelState::kEofReceived);
 }
 
@@ -167,19 +167,16 @@ std::size_t ConnectionCore::writable(ChannelCore& channel) {
 }
 
 std::size_t ConnectionCore::write(ChannelCore& channel, BytesView data, DataKind kind) {
-  if (transport_) give_up_open_packet();
   if (!may_send(channel)) return 0;
-  const std::size_t header = header_size(kind);
+  std::array<std::uint8_t, kExtendedDataHeader> header;
+  const std::size_t header_bytes = header_size(kind);
+  put_header(header.data(), channel.peer_id, kind);
   std::size_t done = 0;
   while (done < data.size()) {
     const std::size_t size = std::min(room(channel), data.size() - done);
     if (size == 0) break;
-    auto packet = transport_->begin_packet(header + size);
-    if (!packet) break;
-    put_header(packet->data(), channel.peer_id, kind);
-    put_u32(packet->data() + header - 4, size);
-    std::memcpy(packet->data() + header, data.data() + done, size);
-    if (!transport_->end_packet(header + size)) break;
+    put_u32(header.data() + header_bytes - 4, size);
+    if (!transport_->send(BytesView(header).first(header_bytes), data.subspan(done, size))) break;
     channel.peer_window -= static_cast<std::uint32_t>(size);
     channel.sent += size;
     done += size;
@@ -187,54 +184,6 @@ std::size_t ConnectionCore::write(ChannelCore& channel, BytesView data, DataKind
   if (done < data.size()) mark_blocked(channel);
   if (done > 0 && owner_) owner_->on_connection_output();
   return done;
-}
-
-std::span<std::uint8_t> ConnectionCore::write_space(ChannelCore& channel, std::size_t max, DataKind kind) {
-  if (transport_) give_up_open_packet();
-  if (!may_send(channel) || max == 0) return {};
-  const std::size_t size = std::min(room(channel), max);
-  if (size == 0) {
-    mark_blocked(channel);
-    return {};
-  }
-  const std::size_t header = header_size(kind);
-  auto packet = transport_->begin_packet(header + size);
-  if (!packet) {
-    mark_blocked(channel);
-    return {};
-  }
-  put_header(packet->data(), channel.peer_id, kind);
-  channel.open_packet_header = static_cast<std::uint32_t>(header);
-  channel.open_packet = *packet;
-  open_writer_ = slots_[channel.id];
-  return packet->subspan(header, size);
-}
-
-// A caller that does something else in between must not leave the transport in the middle of a packet.
-void ConnectionCore::give_up_open_packet() {
-  if (!open_writer_) return;
-  const ChannelRef writer = std::exchange(open_writer_, nullptr);
-  if (std::exchange(writer->open_packet_header, 0) == 0) return;
-  if (auto status = transport_->end_packet(0); !status && !broken_) broken_ = std::move(status).error();
-}
-
-void ConnectionCore::commit_write(ChannelCore& channel, std::size_t size) {
-  const std::size_t header = std::exchange(channel.open_packet_header, 0);
-  if (header == 0 || !transport_) return;
-  open_writer_.reset();
-  size = std::min(size, channel.open_packet.size() - header);
-  if (size == 0) {
-    if (auto status = transport_->end_packet(0); !status && !broken_) broken_ = std::move(status).error();
-    return;
-  }
-  put_u32(channel.open_packet.data() + header - 4, size);
-  if (auto status = transport_->end_packet(header + size); !status) {
-    if (!broken_) broken_ = std::move(status).error();
-    return;
-  }
-  channel.peer_window -= static_cast<std::uint32_t>(size);
-  channel.sent += size;
-  if (owner_) owner_->on_connection_output();
 }
 
 void ConnectionCore::send_eof(ChannelCore& channel) {

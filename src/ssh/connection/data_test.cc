@@ -96,19 +96,10 @@ TEST_F(Connection, PacketsKeepToThePeersMaximum) {
   EXPECT_EQ(decode<wire::ChannelData>(transport.sent[2])->data.size(), 500u);
 }
 
-TEST_F(Connection, WriteSpaceLandsInThePacket) {
+TEST_F(Connection, StderrIsExtendedData) {
   open_session(1 << 20, 1000);
-  auto space = handler->channel.write_space(5000);
-  ASSERT_EQ(space.size(), 1000u);
-  space[0] = 'h';
-  space[1] = 'i';
-  handler->channel.commit_write(2);
-  space = handler->channel.write_space(10, DataKind::kStderr);
-  ASSERT_EQ(space.size(), 10u);
-  space[0] = '!';
-  handler->channel.commit_write(1);
-  handler->channel.write_space(10);
-  handler->channel.commit_write(0);
+  EXPECT_EQ(handler->channel.write(as_bytes("hi")), 2u);
+  EXPECT_EQ(handler->channel.write(as_bytes("!"), DataKind::kStderr), 1u);
   ASSERT_EQ(transport.sent.size(), 2u);
   const auto data = decode<wire::ChannelData>(transport.sent[0]);
   ASSERT_TRUE(data);
@@ -119,19 +110,6 @@ TEST_F(Connection, WriteSpaceLandsInThePacket) {
   EXPECT_EQ(extended->data_type, 1u);
   EXPECT_EQ(as_text(extended->data), "!");
   EXPECT_EQ(handler->channel.bytes_sent(), 3u);
-}
-
-TEST_F(Connection, PacketLeftOpenIsGivenUpByTheNextCall) {
-  open_session();
-  auto space = handler->channel.write_space(10);
-  ASSERT_EQ(space.size(), 10u);
-  EXPECT_EQ(handler->channel.write(as_bytes("other")), 5u);
-  handler->channel.commit_write(10);  // of a packet that is gone
-  EXPECT_EQ(handler->channel.write_space(10).size(), 10u);
-  handler->channel.close();
-  handler->channel.commit_write(10);
-  EXPECT_EQ(transport.take(), (std::vector<int>{94, 97}));
-  EXPECT_EQ(transport.open_packets, 0);
 }
 
 TEST_F(Connection, OutputHighWaterStopsAndReleasesInTurn) {

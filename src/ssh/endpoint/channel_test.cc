@@ -240,12 +240,13 @@ TEST(Channels, DISABLED_Throughput) {
     Session s(config);
     s.near->keep = false;
     std::uint64_t left = std::uint64_t{1} << 30;
+    const Bytes zeros(std::size_t{256} << 10);
     s.far->when_writable = [&] {
       while (left > 0) {
-        const auto space = s.far->channel.write_space(static_cast<std::size_t>(std::min<std::uint64_t>(left, 32768)));
-        if (space.empty()) return;
-        left -= space.size();
-        s.far->channel.commit_write(space.size());
+        const std::size_t taken =
+            s.far->channel.write(BytesView(zeros).first(std::min<std::uint64_t>(left, zeros.size())));
+        if (taken == 0) return;
+        left -= taken;
       }
     };
     const Cost cost = measure([&] {

@@ -203,21 +203,15 @@ TEST(Handshake, ConfigurationsThatCannotWorkAreRefused) {
   EXPECT_FALSE(create(config));
 }
 
-TEST(Transport, PacketsInPlaceCoalesceInOneRun) {
+TEST(Transport, PacketsInTwoPartsCoalesceInOneRun) {
   Pair pair;
   ASSERT_TRUE(pair.connect());
   std::vector<Bytes> sent;
   for (int i = 0; i < 50; ++i) {
-    const auto room = pair.server->begin_packet(40000);
-    ASSERT_TRUE(room);
-    ASSERT_EQ(room->size(), 40000u);
     sent.push_back(message(static_cast<std::size_t>(100 + 700 * i)));
-    std::ranges::copy(sent.back(), room->begin());
-    ASSERT_TRUE(pair.server->end_packet(sent.back().size()));
+    const auto [head, text] = std::pair(BytesView(sent.back()).first(1 + i), BytesView(sent.back()).subspan(1 + i));
+    ASSERT_TRUE(pair.server->send(head, text));
   }
-  ASSERT_TRUE(pair.server->begin_packet(1000));
-  ASSERT_TRUE(pair.server->end_packet(0));  // given up
-  EXPECT_FALSE(pair.server->end_packet(5));
   EXPECT_EQ(pair.server->output_size(), pair.server->pending_output().size());
   ASSERT_TRUE(pair.pump());
   EXPECT_EQ(pair.client_sink.packets_, sent);
@@ -227,11 +221,9 @@ TEST(Transport, MisuseOfTheOutputIsRefused) {
   Pair pair;
   EXPECT_FALSE(pair.client->send(message(10)));  // before there are keys
   ASSERT_TRUE(pair.connect());
-  EXPECT_FALSE(pair.client->begin_packet(0));
-  EXPECT_FALSE(pair.client->begin_packet(std::size_t{1} << 30));
-  ASSERT_TRUE(pair.client->begin_packet(10));
-  EXPECT_FALSE(pair.client->begin_packet(10));
-  EXPECT_FALSE(pair.client->end_packet(11));
+  EXPECT_FALSE(pair.client->send({}));
+  EXPECT_FALSE(pair.client->send({}, message(10)));
+  EXPECT_FALSE(pair.client->send(message(10), Bytes(std::size_t{1} << 20)));
 }
 
 TEST(Transport, OutputIsBounded) {

@@ -13,7 +13,6 @@ constexpr std::size_t kLengthBytes = 4;
 constexpr std::size_t kHeaderBytes = 5;  // packet_length, padding_length
 constexpr std::size_t kMinPaddingBytes = 4;
 constexpr std::size_t kMinPacketBytes = 16;  // RFC 4253 §6
-constexpr std::size_t kMaxPaddingBytes = 64;
 
 void write_u32(std::uint8_t* p, std::size_t value) {
   p[0] = static_cast<std::uint8_t>(value >> 24);
@@ -29,12 +28,8 @@ void PacketOutput::put_raw(BytesView bytes) {
   total_bytes_ += bytes.size();
 }
 
-std::span<std::uint8_t> PacketOutput::begin(std::size_t max_payload_bytes) {
-  const auto room = queue_.room(kHeaderBytes + max_payload_bytes + kMaxPaddingBytes + PacketCipher::kMaxTagBytes);
-  return room.subspan(kHeaderBytes, max_payload_bytes);
-}
-
-Status PacketOutput::end(std::size_t payload_bytes) {
+Status PacketOutput::put(BytesView head, BytesView text) {
+  const std::size_t payload_bytes = head.size() + text.size();
   const auto& layout = cipher_->layout();
   const std::size_t unpadded = kHeaderBytes + payload_bytes - layout.unaligned_bytes;
   std::size_t padding = layout.block_bytes - unpadded % layout.block_bytes;
@@ -49,8 +44,10 @@ Status PacketOutput::end(std::size_t payload_bytes) {
   const auto packet = queue_.room(sealed_bytes).first(sealed_bytes);
   write_u32(packet.data(), packet_bytes - kLengthBytes);
   packet[kLengthBytes] = static_cast<std::uint8_t>(padding);
+  std::copy(head.begin(), head.end(), packet.subspan(kHeaderBytes).begin());
   crypto::fill_random_fast(packet.subspan(kHeaderBytes + payload_bytes, padding));
-  if (!cipher_->seal(sequence_, packet)) return fail(ErrorCode::kInternal, "sealing a packet failed");
+  if (!cipher_->seal(sequence_, packet, {.at = kHeaderBytes + head.size(), .bytes = text}))
+    return fail(ErrorCode::kInternal, "sealing a packet failed");
   queue_.commit(sealed_bytes);
 
   ++sequence_;
@@ -59,12 +56,6 @@ Status PacketOutput::end(std::size_t payload_bytes) {
   bytes_since_keys_ += sealed_bytes;
   total_bytes_ += sealed_bytes;
   return {};
-}
-
-Status PacketOutput::put(BytesView payload) {
-  const auto room = begin(payload.size());
-  std::copy(payload.begin(), payload.end(), room.begin());
-  return end(payload.size());
 }
 
 void PacketOutput::set_cipher(std::unique_ptr<PacketCipher> cipher, Sequence sequence) {

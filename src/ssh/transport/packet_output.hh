@@ -21,11 +21,8 @@ class PacketOutput {
   // Bytes that are no packet: the identification.
   void put_raw(BytesView bytes);
 
-  // Room for a payload; end() seals what was written of it. Nothing else may be called in between.
-  std::span<std::uint8_t> begin(std::size_t max_payload_bytes);
-  Status end(std::size_t payload_bytes);
-  void give_up() { queue_.commit(0); }  // instead of end()
-  Status put(BytesView payload);
+  // A packet whose payload is head and text, one after the other. The text is encrypted from where it lies.
+  Status put(BytesView head, BytesView text = {});
 
   enum class Sequence { kContinue, kReset };  // strict KEX starts again at 0
   void set_cipher(std::unique_ptr<PacketCipher> cipher, Sequence sequence);

@@ -13,7 +13,6 @@ constexpr std::size_t kMaxReadBytes = 1024 * 1024;
 constexpr std::size_t kMaxHeldBytes = 4 * 1024 * 1024;
 constexpr std::size_t kMaxDisconnectTextBytes = 512;
 constexpr std::size_t kMaxPingBytes = 8192;
-constexpr std::size_t kQueueHeaderBytes = 4;
 constexpr std::string_view kUserauthService = "ssh-userauth";
 
 // What a peer reads: constant for each reason, so that nothing of ours leaks by it.
@@ -247,57 +246,27 @@ Status SshTransport::emit(BytesView payload) {
   return {};
 }
 
-Result<std::span<std::uint8_t>> SshTransport::begin_packet(std::size_t max_payload_bytes) {
+Status SshTransport::send(BytesView head, BytesView text) {
   if (closed_) return fail(ErrorCode::kFailedPrecondition, "the SSH connection is closed");
   if (session_id_.empty()) return fail(ErrorCode::kFailedPrecondition, "no message before the first key exchange");
-  if (open_packet_bytes_) return fail(ErrorCode::kInternal, "a packet is begun already");
-  if (max_payload_bytes == 0 || max_payload_bytes > config_->limits.max_packet_bytes) {
-    return fail(ErrorCode::kInvalidArgument, "a message of {} bytes", max_payload_bytes);
-  }
   const auto& limits = config_->limits;
-  open_packet_is_queued_ = must_queue();
-  if (open_packet_is_queued_ ? queue_.size() + max_payload_bytes > limits.max_queued_bytes
-                             : out_.pending().size() + max_payload_bytes > limits.max_output_bytes) {
+  const std::size_t bytes = head.size() + text.size();
+  if (head.empty() || bytes > limits.max_packet_bytes) {
+    return fail(ErrorCode::kInvalidArgument, "a message of {} bytes", bytes);
+  }
+  const bool waits = must_queue();
+  if (waits ? queue_.size() + bytes > limits.max_queued_bytes
+            : out_.pending().size() + bytes > limits.max_output_bytes) {
     return fail(ErrorCode::kResourceExhausted, "{} bytes wait to be sent already", output_size());
   }
-  open_packet_bytes_ = max_payload_bytes;
-  if (!open_packet_is_queued_) return out_.begin(max_payload_bytes);
-  queue_.resize(queue_.size() + kQueueHeaderBytes + max_payload_bytes);
-  return std::span(queue_).last(max_payload_bytes);
-}
-
-Status SshTransport::end_packet(std::size_t payload_bytes) {
-  if (!open_packet_bytes_ || payload_bytes > *open_packet_bytes_) {
-    return fail(ErrorCode::kInternal, "end_packet({}) without room for it", payload_bytes);
-  }
-  const std::size_t reserved = *open_packet_bytes_;
-  open_packet_bytes_.reset();
-  if (open_packet_is_queued_) {
-    if (payload_bytes == 0) {
-      queue_.resize(queue_.size() - reserved - kQueueHeaderBytes);
-      return {};
-    }
-    std::uint8_t* header = queue_.data() + queue_.size() - reserved - kQueueHeaderBytes;
-    for (std::size_t i = 0; i < kQueueHeaderBytes; ++i) {
-      header[i] = static_cast<std::uint8_t>(payload_bytes >> (24 - 8 * i));
-    }
-    queue_.resize(queue_.size() - (reserved - payload_bytes));
-    return {};
-  }
-  if (payload_bytes == 0) {
-    out_.give_up();
+  if (waits) {
+    Writer(queue_).u32(static_cast<std::uint32_t>(bytes)).raw(head).raw(text);
     return {};
   }
   empty_rekeys_ = 0;
-  if (auto status = out_.end(payload_bytes); !status) return fatal(std::move(status).error());
+  if (auto status = out_.put(head, text); !status) return fatal(std::move(status).error());
   if (auto status = rekey_if_due(); !status) return fatal(std::move(status).error());
   return {};
-}
-
-Status SshTransport::send(BytesView payload) {
-  MEZ_TRY(const auto room, begin_packet(payload.size()));
-  std::copy(payload.begin(), payload.end(), room.begin());
-  return end_packet(payload.size());
 }
 
 Status SshTransport::flush_queue() {
@@ -323,7 +292,6 @@ void SshTransport::close_with(DisconnectReason reason, std::string_view text) {
   if (closed_) return;
   closed_ = true;
   queue_.clear();
-  open_packet_bytes_.reset();
   const DisconnectMessage message{.reason = reason,
                                   .description = std::string(text.substr(0, kMaxDisconnectTextBytes))};
   static_cast<void>(

@@ -30,9 +30,8 @@ class SshTransport final : public Transport {
   void consume_output(std::size_t bytes) override { out_.consume(bytes); }
   std::size_t output_size() const override { return out_.pending().size() + queue_.size(); }
 
-  Status send(BytesView payload) override;
-  Result<std::span<std::uint8_t>> begin_packet(std::size_t max_payload_bytes) override;
-  Status end_packet(std::size_t payload_bytes) override;
+  using Transport::send;
+  Status send(BytesView head, BytesView text) override;
 
   void set_phase(Phase phase) override;
   void start_rekey() override;
@@ -114,8 +113,6 @@ class SshTransport final : public Transport {
 
   // Messages that wait for a key exchange: uint32 size, payload.
   Bytes queue_;
-  std::optional<std::size_t> open_packet_bytes_;  // between begin_packet() and end_packet()
-  bool open_packet_is_queued_ = false;
 
   // The key exchange that is running.
   std::optional<Bytes> own_kexinit_;  // from our KEXINIT to our NEWKEYS

@@ -116,9 +116,8 @@ struct TransportCounters {
   std::uint64_t key_exchanges = 0;
 };
 
-// What the layers above get. Calls come from inside commit_read(); a sink may call send(), begin_packet(),
-// end_packet(), set_phase(), start_rekey() and disconnect() from there, but not commit_read() or read_space(), and it
-// must not destroy the transport.
+// What the layers above get. Calls come from inside commit_read(); a sink may call send(), set_phase(), start_rekey()
+// and disconnect() from there, but not commit_read() or read_space(), and it must not destroy the transport.
 class PacketSink {
  public:
   virtual ~PacketSink() = default;
@@ -165,12 +164,9 @@ class Transport {
   // ---- Messages out. A payload starts with its message number. Messages from 50 on that are sent during a key
   // exchange wait for its end (RFC 4253 §7.1). kResourceExhausted past the limits, kFailedPrecondition when closed or
   // before the first key exchange ended; the connection itself goes on.
-  virtual Status send(BytesView payload) = 0;
-  // The same without a copy: the payload is written to the span (of exactly max_payload_bytes) and sealed there by
-  // end_packet(), which takes how many bytes of it are used. No other call may come between the two; end_packet(0)
-  // gives the packet up.
-  virtual Result<std::span<std::uint8_t>> begin_packet(std::size_t max_payload_bytes) = 0;
-  virtual Status end_packet(std::size_t payload_bytes) = 0;
+  Status send(BytesView payload) { return send(payload, {}); }
+  // A payload in two parts; the second is encrypted from where it lies, without a copy.
+  virtual Status send(BytesView head, BytesView text) = 0;
 
   // Server: after USERAUTH_SUCCESS was sent; client: when it came.
   virtual void set_phase(Phase phase) = 0;
