@@ -125,7 +125,8 @@ TEST_F(AuditLogTest, EventsOfAnOlderSchemaAreFoundByText) {
       " audit_events (user_name); CREATE INDEX audit_events_by_session ON audit_events (session_id);"
       " DROP TABLE revocations; ALTER TABLE ca_rotations DROP COLUMN revision; ALTER TABLE ca_rotations DROP COLUMN "
       "note;"
-      " DROP TABLE recorded_command_text; DROP TABLE recorded_commands; DROP TABLE recorded_sessions;"
+      " DROP TABLE workload_identities; DROP TABLE recorded_command_text; DROP TABLE recorded_commands; DROP TABLE "
+      "recorded_sessions;"
       " ALTER TABLE nodes DROP COLUMN enhanced_recording;"
       " ALTER TABLE nodes DROP COLUMN ca_report; DELETE FROM schema_migrations WHERE version >= 6");
   open();
