@@ -175,19 +175,12 @@ std::vector<std::string> changed_keys(const Config& before, const Config& after)
 
 std::vector<std::string> unknown_variables(const std::vector<std::string>& names) {
   // Those of mezd, mezctl, msh, of the build and of the tests.
-  static constexpr std::string_view kOthers[] = {"MEZITE_AUTH_ADDR",
-                                                 "MEZITE_PROXY_ADDR",
-                                                 "MEZITE_TLS_WRAP",
-                                                 "MEZITE_JOIN_TOKEN",
-                                                 "MEZITE_CA_PIN",
-                                                 "MEZITE_NODE_NAME",
-                                                 "MEZITE_LABELS",
-                                                 "MEZITE_AUTH_TOKEN",
-                                                 "MEZITE_AUTH_SERVER",
-                                                 "MEZITE_ADMIN_SOCKET",
-                                                 "MEZITE_BIN",
-                                                 "MEZITE_TEST_PATIENCE",
-                                                 "MEZITE_ENHANCED_RECORDING"};
+  static constexpr std::string_view kOthers[] = {
+      "MEZITE_AUTH_ADDR",   "MEZITE_PROXY_ADDR",    "MEZITE_TLS_WRAP",
+      "MEZITE_TLS_CA_FILE", "MEZITE_JOIN_METHOD",   "MEZITE_JOIN_TOKEN",
+      "MEZITE_CA_PIN",      "MEZITE_NODE_NAME",     "MEZITE_LABELS",
+      "MEZITE_AUTH_TOKEN",  "MEZITE_AUTH_SERVER",   "MEZITE_ADMIN_SOCKET",
+      "MEZITE_BIN",         "MEZITE_TEST_PATIENCE", "MEZITE_ENHANCED_RECORDING"};
   std::vector<std::string> unknown;
   for (const std::string& name : names) {
     if (!name.starts_with("MEZITE_")) continue;

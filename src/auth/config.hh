@@ -62,6 +62,8 @@ struct Config {
     HostPort listen_addr;
     bool grpc_allow_http = false;
     bool h2c = false;
+    std::string sts_endpoint;  // never empty after load_config()
+    std::string sts_region;
   } auth;
 
   struct Proxy {

@@ -255,6 +255,14 @@ CREATE TABLE workload_identities (
 ) STRICT;
 )sql";
 
+// How a join token is used; who may, of those that prove themselves to AWS. As whom a node proved itself.
+constexpr std::string_view kJoinMethods = R"sql(
+ALTER TABLE join_tokens ADD COLUMN method TEXT NOT NULL DEFAULT 'token' CHECK (method IN ('token', 'iam'));
+ALTER TABLE join_tokens ADD COLUMN aws_accounts TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE join_tokens ADD COLUMN aws_arns TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE nodes ADD COLUMN joined_as TEXT NOT NULL DEFAULT '';
+)sql";
+
 constexpr std::array kSchema = std::to_array<Migration>({
     {1, "settings", kSettings},
     {2, "identity", kIdentity},
@@ -265,6 +273,7 @@ constexpr std::array kSchema = std::to_array<Migration>({
     {7, "rotation", kRotation},
     {8, "recorded commands", kRecordedCommands},
     {9, "workloads", kWorkloads},
+    {10, "join methods", kJoinMethods},
 });
 
 }  // namespace

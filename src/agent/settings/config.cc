@@ -113,6 +113,22 @@ const ScalarKey kScalarKeys[] = {
        c.join_token = Secret(trim(v));
        return {};
      }},
+    {"join_method", "MEZITE_JOIN_METHOD", "token or iam",
+     [](Config& c, std::string_view v) -> Status {
+       if (v == "token" || v.empty())
+         c.join_method = JoinMethod::kToken;
+       else if (v == "iam")
+         c.join_method = JoinMethod::kIam;
+       else
+         return fail(ErrorCode::kInvalidArgument, "unknown");
+       return {};
+     }},
+    {"tls_ca_file", "MEZITE_TLS_CA_FILE", "the absolute path of a PEM file, for use with tls_wrap",
+     [](Config& c, std::string_view v) -> Status {
+       if (!v.empty() && v[0] != '/') return fail(ErrorCode::kInvalidArgument, "not absolute");
+       c.tls_ca_file = std::filesystem::path(v);
+       return {};
+     }},
     {"ca_pin", "MEZITE_CA_PIN", "sha256:<64 hexadecimal digits>, as `mezctl ca status` prints it",
      [](Config& c, std::string_view v) -> Status {
        std::string_view hex = v.starts_with("sha256:") ? v.substr(7) : v;

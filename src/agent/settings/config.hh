@@ -29,6 +29,9 @@ struct CommandLabel {
 
 enum class TlsWrap { kOff, kOn };
 
+// With a one-time secret, or as a role of AWS that a token lists.
+enum class JoinMethod { kToken, kIam };
+
 // What becomes of a session whose recording can't be opened, when its roles do not say "strict".
 enum class OnRecordingFailure { kContinue, kRefuse };
 
@@ -41,6 +44,7 @@ struct Config {
   net::HostPort proxy_addr{"localhost", 3024};
   std::filesystem::path data_dir = "/var/lib/mezite";
   Secret join_token;
+  JoinMethod join_method = JoinMethod::kToken;
   std::string ca_pin;     // "sha256:<hex>" or bare hexadecimal, as given; empty: from the token
   std::string node_name;  // never empty after load()
   std::string hostname;
@@ -53,6 +57,7 @@ struct Config {
   EnhancedRecording enhanced_recording = EnhancedRecording::kOff;
   TlsWrap tls_wrap = TlsWrap::kOff;
   std::string workload_api_socket;  // of the SPIFFE Workload API; empty: none
+  std::filesystem::path tls_ca_file;  // whose certificates the load balancer shows; empty: the system's roots
 
   std::filesystem::path state_dir() const { return data_dir / "agent"; }
   std::filesystem::path spool_dir() const { return data_dir / "spool"; }
