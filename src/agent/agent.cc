@@ -478,9 +478,6 @@ Status run_agent(Config config, const std::filesystem::path& config_file) {
         ErrorCode::kInvalidArgument,
         "MEZITE_TLS_WRAP is not there yet: let the load balancer pass TCP through to 3024 and 3025, and unset it");
   }
-  if (config.join_method == JoinMethod::kIam) {
-    return fail(ErrorCode::kInvalidArgument, "MEZITE_JOIN_METHOD: this version joins by token only; unset it");
-  }
   if (config.enhanced_recording != EnhancedRecording::kOff) {
     return fail(ErrorCode::kInvalidArgument,
                 "MEZITE_ENHANCED_RECORDING: this version has no kernel-level events yet; set it to off");

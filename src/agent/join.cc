@@ -12,19 +12,24 @@ namespace {
 constexpr std::chrono::seconds kProbeLimit{10};
 constexpr std::string_view kFreshToken =
     "make a new one with `mezctl tokens create --roles=node` and set MEZITE_JOIN_TOKEN";
+constexpr std::string_view kIamToken =
+    "make one with `mezctl tokens create --roles=node --join-method=iam --aws-account=ACCOUNT`";
 
 bool worth_another_try(const Error& error) {
   return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kTimeout || error.code == ErrorCode::kIo ||
          error.code == ErrorCode::kResourceExhausted;
 }
 
-Result<AgentIdentity> try_once(const Config& config, const std::vector<std::string>& pins, const AgentKeys& keys) {
+Result<AgentIdentity> try_once(const Config& config, const std::vector<std::string>& pins, const AgentKeys& keys,
+                               aws::CredentialChain* iam) {
   MEZ_TRY(auto chain, hub_chain(config.auth_addr, kProbeLimit));
   MEZ_TRY(PinnedHub pinned, pin_hub(chain, pins, system_clock().now()));
-  JoinOrder order{.token = config.join_token.text(), .node_name = config.node_name, .hostname = config.hostname};
+  JoinOrder order{.token = config.join_token.text(), .iam = iam, .pin = pins[0]};
+  order.node_name = config.node_name;
+  order.hostname = config.hostname;
   order.labels = evaluate_labels(config);
   Result<AgentIdentity> identity = join_hub(config.auth_addr, pinned, order, keys);
-  if (identity || worth_another_try(identity.error())) return identity;
+  if (identity || worth_another_try(identity.error()) || iam) return identity;
   return fail(identity.error().code, "{}; if the token is the reason, {}", identity.error().message, kFreshToken);
 }
 
@@ -40,20 +45,45 @@ Result<std::string> pin_of_token(std::string_view token) {
   return fail(ErrorCode::kInvalidArgument, "MEZITE_JOIN_TOKEN is not a join token; {}", kFreshToken);
 }
 
+Result<std::vector<std::string>> iam_pins(std::string_view token, const std::string& ca_pin) {
+  std::string_view id = token.substr(0, token.find('.'));
+  std::string_view pin = id.size() < token.size() ? token.substr(id.size() + 1) : std::string_view();
+  Result<Bytes> id_bytes = from_hex(id);
+  Result<Bytes> pin_bytes = from_hex(pin);
+  bool good_pin = pin.empty() || (pin_bytes && pin_bytes->size() == 32);
+  if (!id_bytes || id_bytes->size() != 6 || !good_pin) {
+    return fail(ErrorCode::kInvalidArgument, "MEZITE_JOIN_TOKEN is not a join token of method iam; {}", kIamToken);
+  }
+  std::vector<std::string> pins;
+  if (!pin.empty()) pins.push_back(to_hex(*pin_bytes));
+  if (!ca_pin.empty() && (pins.empty() || pins[0] != ca_pin)) pins.push_back(ca_pin);
+  if (pins.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "MEZITE_JOIN_TOKEN carries no pin of the Host CA; give the whole token, or set MEZITE_CA_PIN");
+  }
+  return pins;
+}
+
 Result<std::optional<AgentIdentity>> join(const Config& config, const IdentityFolder& folder, const Pause& pause) {
   if (config.join_token.empty()) {
     return fail(ErrorCode::kFailedPrecondition, "this agent has not joined a hub yet and has no token for it; {}",
-                kFreshToken);
+                config.join_method == JoinMethod::kIam ? kIamToken : kFreshToken);
   }
   std::vector<std::string> pins;
-  MEZ_TRY(std::string of_token, pin_of_token(config.join_token.text()));
-  pins.push_back(of_token);
-  if (!config.ca_pin.empty() && config.ca_pin != of_token) pins.push_back(config.ca_pin);
+  std::optional<aws::CredentialChain> iam;
+  if (config.join_method == JoinMethod::kIam) {
+    iam.emplace();
+    MEZ_TRY(pins, iam_pins(config.join_token.text(), config.ca_pin));
+  } else {
+    MEZ_TRY(std::string of_token, pin_of_token(config.join_token.text()));
+    pins.push_back(of_token);
+    if (!config.ca_pin.empty() && config.ca_pin != of_token) pins.push_back(config.ca_pin);
+  }
   // The same keys for every try: a hub that has taken the token, but could not say so, has seen these.
   MEZ_TRY(AgentKeys keys, AgentKeys::generate());
   std::mt19937_64 random{std::random_device{}()};
   for (unsigned failures = 0;;) {
-    Result<AgentIdentity> identity = try_once(config, pins, keys);
+    Result<AgentIdentity> identity = try_once(config, pins, keys, iam ? &*iam : nullptr);
     if (identity) {
       MEZ_CHECK(folder.create(*identity));
       log::info("joined the cluster", {{"cluster", identity->cluster_name},

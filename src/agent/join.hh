@@ -11,6 +11,10 @@ namespace mezite::agent {
 // "<secret>.<pin>": the pin, in lower case; an error for anything else.
 Result<std::string> pin_of_token(std::string_view token);
 
+// "<id>.<pin>" or "<id>", of method iam, and MEZITE_CA_PIN ("" or 64 hexadecimal digits): the pins that the hub must
+// show, at least one.
+Result<std::vector<std::string>> iam_pins(std::string_view token, const std::string& ca_pin);
+
 // Waits that long; false: stop now.
 using Pause = std::function<bool(std::chrono::milliseconds)>;
 

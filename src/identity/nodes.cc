@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::string_view kColumns =
     "SELECT id, name, hostname, labels, token_labels, version, ssh_public_key, host_cert_signer_fingerprint,"
-    " host_cert_expires_at, joined_at, last_heartbeat, ca_report, enhanced_recording FROM nodes ";
+    " host_cert_expires_at, joined_at, last_heartbeat, ca_report, enhanced_recording,"
+    " joined_as FROM nodes ";
 
 std::unexpected<Error> no_node(std::string_view name) {
   return fail(ErrorCode::kNotFound, "there is no node '{}': mezctl nodes ls shows them", printable(name.substr(0, 80)));
@@ -31,7 +32,8 @@ Node read_row(const store::Rows& rows) {
             .joined_at = rows.time(9),
             .last_heartbeat = rows.optional_time(10),
             .ca_report = rows.text(11),
-            .enhanced_recording = rows.text(12)};
+            .enhanced_recording = rows.text(12),
+            .joined_as = rows.text(13)};
   node.labels.merge(labels_from_json(rows.text(3)));  // those of the token stay
   return node;
 }
@@ -85,7 +87,7 @@ void Nodes::set_reserved_names(std::string cluster_name, std::vector<std::string
   for (const std::string& name : hub_names) reserved_.push_back(lower(name));
 }
 
-Result<Joined> Nodes::join(std::string_view token, const NewNode& node, NameTaken when_taken) {
+Status Nodes::check(const NewNode& node) const {
   MEZ_CHECK(check_new_node(node));
   std::string folded = lower(node.name);
   if (!cluster_name_.empty() && (folded == cluster_name_ || folded.ends_with("." + cluster_name_))) {
@@ -96,9 +98,13 @@ Result<Joined> Nodes::join(std::string_view token, const NewNode& node, NameTake
     return fail(ErrorCode::kInvalidArgument, "'{}' can't be a node name: it is the hub's; set MEZITE_NODE_NAME",
                 node.name);
   }
-  MEZ_TRY(auto transaction, database_.begin());
+  return {};
+}
+
+Result<Joined> Nodes::take_in(store::Session& transaction, JoinToken token, const NewNode& node, NameTaken when_taken,
+                              std::string_view joined_as) {
   Joined joined;
-  MEZ_TRY(joined.token, tokens_.consume(transaction, token, node.name));
+  joined.token = std::move(token);
   auto taken = load(transaction, "WHERE lower(name) = lower(?1)", node.name);
   if (!taken && taken.error().code != ErrorCode::kNotFound) return std::unexpected(taken.error());
   if (taken) {
@@ -109,16 +115,41 @@ Result<Joined> Nodes::join(std::string_view token, const NewNode& node, NameTake
           "rm {0}",
           taken->name);
     }
+    if (!joined_as.empty() && taken->joined_as != joined_as) {
+      return fail(ErrorCode::kAlreadyExists,
+                  "a node named {0} is there, and joined as {1}: set another MEZITE_NODE_NAME, or remove it with "
+                  "mezctl nodes rm {0}",
+                  taken->name, taken->joined_as.empty() ? std::string("nobody that AWS knows") : taken->joined_as);
+    }
     joined.replaced_node_id = taken->id;
     MEZ_CHECK(transaction.execute("DELETE FROM nodes WHERE id = ?1", {taken->id}));
   }
   std::string id = new_uuid();
   MEZ_CHECK(transaction.execute(
-      "INSERT INTO nodes (id, name, hostname, labels, token_labels, version, ssh_public_key, tls_public_key, joined_at)"
-      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+      "INSERT INTO nodes (id, name, hostname, labels, token_labels, version, ssh_public_key, tls_public_key, joined_at,"
+      " joined_as) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
       {id, node.name, node.hostname, labels_to_json(node.labels), labels_to_json(joined.token.labels), node.version,
-       node.ssh_public_key, node.tls_public_key_spki, clock_.now()}));
+       node.ssh_public_key, node.tls_public_key_spki, clock_.now(), joined_as}));
   MEZ_TRY(joined.node, load(transaction, "WHERE id = ?1", id));
+  return joined;
+}
+
+Result<Joined> Nodes::join(std::string_view token, const NewNode& node, NameTaken when_taken) {
+  MEZ_CHECK(check(node));
+  MEZ_TRY(auto transaction, database_.begin());
+  MEZ_TRY(JoinToken consumed, tokens_.consume(transaction, token, node.name));
+  MEZ_TRY(Joined joined, take_in(transaction, std::move(consumed), node, when_taken, ""));
+  MEZ_CHECK(transaction.commit());
+  return joined;
+}
+
+Result<Joined> Nodes::join_as(const AwsIdentity& who, std::string_view token_id, const NewNode& node,
+                              NameTaken when_taken) {
+  MEZ_CHECK(check(node));
+  MEZ_TRY(auto transaction, database_.begin());
+  MEZ_TRY(JoinToken token, tokens_.find_iam(transaction, token_id));
+  MEZ_CHECK(check_aws_identity(token, who));
+  MEZ_TRY(Joined joined, take_in(transaction, std::move(token), node, when_taken, who.arn));
   MEZ_CHECK(transaction.commit());
   return joined;
 }

@@ -25,6 +25,7 @@ struct Node {
   std::optional<SystemTime> last_heartbeat;
   std::string ca_report;           // what it said last of the CAs (JSON); "" when it never did
   std::string enhanced_recording;  // what it said of the kernel's part in recording; "" when it never did
+  std::string joined_as;           // the ARN that AWS knew it by; "" when it joined with a secret
 };
 
 struct NewNode {
@@ -69,6 +70,9 @@ class Nodes {
   // Uses up the token and makes the node, both or neither. Errors of JoinTokens::consume; kInvalidArgument (name,
   // labels); kAlreadyExists.
   Result<Joined> join(std::string_view token, const NewNode& node, NameTaken when_taken);
+  // The same for one that AWS vouches for. It takes the place of a node only that joined as the same ARN: other
+  // machines of a group may not have each other's names. kPermissionDenied of check_aws_identity().
+  Result<Joined> join_as(const AwsIdentity& who, std::string_view token_id, const NewNode& node, NameTaken when_taken);
 
   Result<std::vector<Node>> list() const;               // by name
   Result<Node> get(std::string_view name_or_id) const;  // kNotFound
@@ -82,6 +86,11 @@ class Nodes {
   Status report(std::span<const NodeReport> reports);
 
  private:
+  Status check(const NewNode& node) const;
+  // In a transaction that has dealt with the token.
+  Result<Joined> take_in(store::Session& transaction, JoinToken token, const NewNode& node, NameTaken when_taken,
+                         std::string_view joined_as);
+
   store::Database& database_;
   const Clock& clock_;
   JoinTokens& tokens_;

@@ -59,6 +59,44 @@ def _serve(handler) -> _Server:
     return server
 
 
+def verify_sigv4(request: BaseHTTPRequestHandler, body: bytes, secrets: dict, region_here: str, service_here: str,
+                 required: tuple) -> str:
+    """Signature Version 4, from the description of it; the access key id."""
+    given = request.headers.get("Authorization", "")
+    if not given.startswith("AWS4-HMAC-SHA256 "):
+        raise Refusal("MissingAuthenticationTokenException")
+    fields = dict(part.strip().split("=", 1) for part in given.split(" ", 1)[1].split(","))
+    key_id, day, region, service, end = fields["Credential"].split("/")
+    if key_id not in secrets:
+        raise Refusal("UnrecognizedClientException", "The security token included in the request is invalid.")
+    secret, token = secrets[key_id]
+    if token != (request.headers.get("X-Amz-Security-Token") or ""):
+        raise Refusal("UnrecognizedClientException", "wrong session token")
+    date = request.headers["X-Amz-Date"]
+    then = datetime.datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
+    if abs((datetime.datetime.now(datetime.timezone.utc) - then).total_seconds()) > 300:
+        raise Refusal("InvalidSignatureException", "Signature expired")
+    names = fields["SignedHeaders"].split(";")
+    for needed in required:
+        if needed not in names:
+            raise Refusal("InvalidSignatureException", f"{needed} is not signed")
+    path, _, query = request.path.partition("?")
+    canonical = "\n".join([
+        request.command, path, query,
+        "".join(f"{n}:{' '.join(','.join(request.headers.get_all(n)).split())}\n" for n in names),
+        fields["SignedHeaders"], hashlib.sha256(body).hexdigest()])
+    to_sign = "\n".join(["AWS4-HMAC-SHA256", date, f"{day}/{region}/{service}/{end}",
+                         hashlib.sha256(canonical.encode()).hexdigest()])
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, service, end):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    right = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+    if (region, service, end, day) != (region_here, service_here, "aws4_request", date[:8]) or not hmac.compare_digest(
+            right, fields["Signature"]):
+        raise Refusal("InvalidSignatureException", "The request signature we calculated does not match")
+    return key_id
+
+
 class KmsStandIn:
     """Keys outlive close()/open(), as AWS outlives a hub."""
 
@@ -143,40 +181,7 @@ class KmsStandIn:
             pass
 
     def verify(self, request: BaseHTTPRequestHandler, body: bytes) -> str:
-        """Signature Version 4, from the description of it; the access key id."""
-        given = request.headers.get("Authorization", "")
-        if not given.startswith("AWS4-HMAC-SHA256 "):
-            raise Refusal("MissingAuthenticationTokenException")
-        fields = dict(part.strip().split("=", 1) for part in given.split(" ", 1)[1].split(","))
-        key_id, day, region, service, end = fields["Credential"].split("/")
-        if key_id not in self.secrets:
-            raise Refusal("UnrecognizedClientException", "The security token included in the request is invalid.")
-        secret, token = self.secrets[key_id]
-        if token != (request.headers.get("X-Amz-Security-Token") or ""):
-            raise Refusal("UnrecognizedClientException", "wrong session token")
-        date = request.headers["X-Amz-Date"]
-        then = datetime.datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
-        if abs((datetime.datetime.now(datetime.timezone.utc) - then).total_seconds()) > 300:
-            raise Refusal("InvalidSignatureException", "Signature expired")
-        names = fields["SignedHeaders"].split(";")
-        for needed in ("host", "x-amz-date", "x-amz-target"):
-            if needed not in names:
-                raise Refusal("InvalidSignatureException", f"{needed} is not signed")
-        path, _, query = request.path.partition("?")
-        canonical = "\n".join([
-            request.command, path, query,
-            "".join(f"{n}:{' '.join(','.join(request.headers.get_all(n)).split())}\n" for n in names),
-            fields["SignedHeaders"], hashlib.sha256(body).hexdigest()])
-        to_sign = "\n".join(["AWS4-HMAC-SHA256", date, f"{day}/{region}/{service}/{end}",
-                             hashlib.sha256(canonical.encode()).hexdigest()])
-        key = f"AWS4{secret}".encode()
-        for part in (day, region, service, end):
-            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-        right = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-        if (region, service, end, day) != (self.region, "kms", "aws4_request", date[:8]) or not hmac.compare_digest(
-                right, fields["Signature"]):
-            raise Refusal("InvalidSignatureException", "The request signature we calculated does not match")
-        return key_id
+        return verify_sigv4(request, body, self.secrets, self.region, "kms", ("host", "x-amz-date", "x-amz-target"))
 
     # The operations.
 

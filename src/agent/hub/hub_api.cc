@@ -7,8 +7,10 @@
 #include <set>
 
 #include "agent/settings/version.hh"
+#include "aws/sts.hh"
 #include "base/log.hh"
 #include "base/text.hh"
+#include "crypto/hash.hh"
 #include "mezite/v1/agent.grpc.pb.h"
 
 namespace mezite::agent {
@@ -155,6 +157,38 @@ WorkloadState parse_workloads(const v1::Snapshot& message) {
   return state;
 }
 
+// Asks for a challenge and signs, with it, what is asked for: other keys, names or labels in the same request, or
+// another hub, would need another signature.
+Result<grpc::Status> join_with_iam(v1::AgentService::Stub& stub, const JoinOrder& order, const v1::JoinRequest& request,
+                                   v1::JoinResponse& response) {
+  MEZ_TRY(aws::Credentials credentials, order.iam->get());
+  v1::JoinChallenge challenge;
+  {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
+    grpc::Status status = stub.GetJoinChallenge(&context, {}, &challenge);
+    if (!status.ok()) return status;
+  }
+  v1::IamJoinRequest wire;
+  wire.set_request(request.SerializeAsString());
+  std::string statement =
+      fmt::format("{} {} {}", challenge.challenge(), order.pin, to_hex(crypto::sha256(as_bytes(wire.request()))));
+  MEZ_TRY(aws::CallerIdentityRequest sts,
+          aws::sign_caller_identity(credentials, challenge.sts_host(), challenge.sts_region(), statement,
+                                    system_clock().now()));
+  wire.mutable_sts()->set_method(sts.method);
+  wire.mutable_sts()->set_path(sts.path);
+  wire.mutable_sts()->set_body(sts.body);
+  for (const auto& [name, value] : sts.headers) {
+    v1::HttpHeader* header = wire.mutable_sts()->add_headers();
+    header->set_name(name);
+    header->set_value(value);
+  }
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
+  return stub.JoinWithIam(&context, wire, &response);
+}
+
 }  // namespace
 
 Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned, const JoinOrder& order,
@@ -170,10 +204,15 @@ Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned
   for (const auto& [name, value] : order.labels) (*request.mutable_labels())[name] = value;
   request.set_ssh_public_key(keys.host_key.public_key().to_text());
   request.set_tls_public_key_der(spki_of(keys));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
   v1::JoinResponse response;
-  grpc::Status status = stub->Join(&context, request, &response);
+  grpc::Status status;
+  if (order.iam) {
+    MEZ_TRY(status, join_with_iam(*stub, order, request, response));
+  } else {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
+    status = stub->Join(&context, request, &response);
+  }
   wipe(*request.mutable_token());
   if (!status.ok()) return std::unexpected(error_of(status, hub, "joining"));
   return make_identity(response.node_id(), order.node_name, response.cluster_name(), std::move(keys),

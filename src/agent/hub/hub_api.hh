@@ -11,13 +11,16 @@
 #include "agent/hub/refused_event.hh"
 #include "agent/session/snapshot.hh"
 #include "agent/workload/state.hh"
+#include "aws/credentials.hh"
 #include "net/address.hh"
 #include "recording/uploader.hh"
 
 namespace mezite::agent {
 
 struct JoinOrder {
-  std::string_view token;
+  std::string_view token;       // with iam: "<id>" or "<id>.<pin>"
+  aws::CredentialChain* iam{};  // null: the token is a secret. Else who this machine is, for AWS
+  std::string_view pin;         // of the Host CA that was looked at: 64 hexadecimal digits; for iam
   std::string node_name;
   std::string hostname;
   access::Labels labels;

@@ -1,6 +1,7 @@
 // The API of agents: joining with a token, everything else by client certificate.
 #include "auth/rpc/services_of_grpc.hh"
 #include "auth/rpc/workloads.hh"
+#include "auth/use/iam_join.hh"
 #include "auth/use/node.hh"
 #include "auth/use/session_data.hh"
 #include "auth/use/workload.hh"
@@ -9,6 +10,9 @@
 
 namespace mezite::auth::rpc {
 namespace {
+
+constexpr std::size_t kMaxJoinBytes = 64 << 10;
+constexpr int kMaxStsHeaders = 16;
 
 void put_trust(const pki::TrustBundle& trust, v1::TrustBundle& out) {
   out.set_revision(trust.revision);
@@ -27,16 +31,48 @@ void put(const NodeCertificates& certificates, v1::CertificateBundle& out) {
   put_trust(certificates.trust, *out.mutable_trust());
 }
 
-Status join(Services& services, const Call& call, const v1::JoinRequest& request, v1::JoinResponse& response) {
+// Refers to the request.
+JoinOrder order_of(const v1::JoinRequest& request) {
   JoinOrder order{.token = request.token(), .node_name = request.node_name(), .hostname = request.hostname()};
   order.version = request.version();
   for (const auto& [key, value] : request.labels()) order.labels[key] = value;
   order.ssh_public_key = request.ssh_public_key();
   order.tls_public_key_spki = as_bytes(request.tls_public_key_der());
-  MEZ_TRY(JoinedNode node, join_node(services, order, call.caller.client_ip));
+  return order;
+}
+
+void put(const Services& services, const JoinedNode& node, v1::JoinResponse& response) {
   response.set_node_id(node.node_id);
   response.set_cluster_name(services.cluster_name());
   put(node.certificates, *response.mutable_certificates());
+}
+
+Status join(Services& services, const Call& call, const v1::JoinRequest& request, v1::JoinResponse& response) {
+  MEZ_TRY(JoinedNode node, join_node(services, order_of(request), call.caller.client_ip));
+  put(services, node, response);
+  return {};
+}
+
+Status give_challenge(IamJoins& joins, v1::JoinChallenge& response) {
+  MEZ_TRY(IamJoins::Challenge challenge, joins.challenge());
+  response.set_challenge(challenge.challenge);
+  response.set_sts_host(challenge.sts_host);
+  response.set_sts_region(challenge.sts_region);
+  return {};
+}
+
+Status join_with_iam(Services& services, IamJoins& joins, const Call& call, const v1::IamJoinRequest& request,
+                     v1::JoinResponse& response) {
+  v1::JoinRequest inner;
+  if (request.request().size() > kMaxJoinBytes || !inner.ParseFromString(request.request())) {
+    return fail(ErrorCode::kInvalidArgument, "the request to join can't be read; is mezd of the hub's version?");
+  }
+  const v1::SignedStsRequest& given = request.sts();
+  if (given.headers_size() > kMaxStsHeaders) return fail(ErrorCode::kInvalidArgument, "too many headers for AWS STS");
+  aws::CallerIdentityRequest sts{.method = given.method(), .path = given.path(), .body = given.body(), .headers = {}};
+  for (const v1::HttpHeader& header : given.headers()) sts.headers.emplace_back(header.name(), header.value());
+  MEZ_TRY(JoinedNode node, joins.join(order_of(inner), as_bytes(request.request()), sts, call.caller.client_ip));
+  put(services, node, response);
   return {};
 }
 
@@ -97,7 +133,8 @@ Status put_chunk(Services& services, const Call& call, const v1::PutRecordingChu
 
 class AgentService final : public v1::AgentService::CallbackService {
  public:
-  AgentService(Services& services, Dispatcher& dispatcher) : services_(services), dispatcher_(dispatcher) {}
+  AgentService(Services& services, Dispatcher& dispatcher)
+      : services_(services), dispatcher_(dispatcher), iam_joins_(services) {}
 
 #define MEZ_RPC(method, Request, Response, policy, handler)                                          \
   grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context, const v1::Request* request, \
@@ -108,6 +145,14 @@ class AgentService final : public v1::AgentService::CallbackService {
   }
 
   MEZ_RPC(Join, JoinRequest, JoinResponse, Policy::anyone(), join)
+  MEZ_RPC(GetJoinChallenge, GetJoinChallengeRequest, JoinChallenge, Policy::anyone(),
+          [this](Services&, const Call&, const v1::GetJoinChallengeRequest&, v1::JoinChallenge& out) {
+            return give_challenge(iam_joins_, out);
+          })
+  MEZ_RPC(JoinWithIam, IamJoinRequest, JoinResponse, Policy::anyone(),
+          [this](Services& services, const Call& from, const v1::IamJoinRequest& in, v1::JoinResponse& out) {
+            return join_with_iam(services, iam_joins_, from, in, out);
+          })
   MEZ_RPC(Renew, RenewRequest, CertificateBundle, Policy::agent(), renew)
   MEZ_RPC(GetSnapshot, GetSnapshotRequest, Snapshot, Policy::agent(), snapshot)
   MEZ_RPC(EmitEvents, EmitEventsRequest, EmitEventsResponse, Policy::agent(), emit)
@@ -120,6 +165,7 @@ class AgentService final : public v1::AgentService::CallbackService {
  private:
   Services& services_;
   Dispatcher& dispatcher_;
+  IamJoins iam_joins_;
 };
 
 }  // namespace

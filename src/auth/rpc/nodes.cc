@@ -1,6 +1,7 @@
 #include "auth/record.hh"
 #include "auth/rpc/handlers.hh"
 #include "auth/use/node.hh"
+#include "base/text.hh"
 
 namespace mezite::auth::rpc {
 namespace {
@@ -22,6 +23,9 @@ void put(const identity::JoinToken& token, v1::Token& out) {
   out.set_expires_at_ms(to_unix_millis(token.expires_at));
   out.set_created_by(token.created_by);
   out.set_used(token.used);
+  out.set_join_method(std::string(identity::to_text(token.method)));
+  for (const std::string& account : token.aws_accounts) out.add_aws_accounts(account);
+  for (const std::string& arn : token.aws_arns) out.add_aws_arns(arn);
 }
 
 void put(const Services& services, const identity::Node& node, v1::Node& out) {
@@ -49,12 +53,16 @@ Status create_token(Services& services, const Call& call, const v1::CreateTokenR
   for (const std::string& role : token.roles) {
     if (role != "node") return fail(ErrorCode::kInvalidArgument, "a join token has the role node; use --roles=node");
   }
+  if (request.join_method() == "iam") {
+    token.method = identity::JoinMethod::kIam;
+  } else if (!request.join_method().empty() && request.join_method() != "token") {
+    return fail(ErrorCode::kInvalidArgument, "--join-method is token or iam, not '{}'",
+                printable(request.join_method().substr(0, 80)));
+  }
+  token.aws_accounts.assign(request.aws_accounts().begin(), request.aws_accounts().end());
+  token.aws_arns.assign(request.aws_arns().begin(), request.aws_arns().end());
   token.ttl =
       request.ttl_ms() == 0 ? std::chrono::milliseconds(kDefaultTokenTtl) : std::chrono::milliseconds(request.ttl_ms());
-  if (token.ttl <= std::chrono::milliseconds(0) || token.ttl > identity::kMaxJoinTokenTtl) {
-    return fail(ErrorCode::kInvalidArgument, "a join token lives for up to {}; choose a shorter --ttl",
-                format_duration(identity::kMaxJoinTokenTtl));
-  }
   for (const auto& [key, value] : request.labels()) token.labels[key] = value;
   MEZ_CHECK(access::check_labels(token.labels));
   token.created_by = call.caller.name;
@@ -62,7 +70,12 @@ Status create_token(Services& services, const Call& call, const v1::CreateTokenR
   audit::Event event = event_by(services, call.caller, audit::EventKind::kTokenCreated);
   event.resource_type = "token";
   event.resource_name = created.token.id;
-  event.details = audit::Details().add("expires_at", to_rfc3339(created.token.expires_at)).text();
+  event.details = audit::Details()
+                      .add("expires_at", to_rfc3339(created.token.expires_at))
+                      .add("join_method", identity::to_text(token.method))
+                      .add("aws_accounts", join(token.aws_accounts, ", "))
+                      .add("aws_arns", join(token.aws_arns, ", "))
+                      .text();
   MEZ_CHECK(record(services, event));
   put(created.token, *response.mutable_token());
   response.set_secret(created.secret + "." + services.authority->host_ca_pin());

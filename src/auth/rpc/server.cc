@@ -15,6 +15,7 @@
 #include "auth/rpc/services_of_grpc.hh"
 #include "auth/rpc/tls_credentials.hh"
 #include "auth/use/hub_certificate.hh"
+#include "auth/use/iam_join.hh"
 #include "base/log.hh"
 #include "net/listener.hh"
 
@@ -124,6 +125,7 @@ Server::~Server() { stop(std::chrono::milliseconds(0)); }
 std::uint16_t Server::port() const { return static_cast<std::uint16_t>(state_->port); }
 
 Result<std::unique_ptr<Server>> Server::start(Services& services, net::Shard& shard, net::ShardPool& shards) {
+  MEZ_CHECK(IamJoins::check_config(services.config));
   auto state = std::make_unique<State>(services);
   const net::HostPort& address = services.config.auth.listen_addr;
   MEZ_TRY(state->credentials, make_tls_credentials([&services] { return tls_material(services); }, services.clock));

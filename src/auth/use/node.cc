@@ -46,19 +46,24 @@ Result<NodeCertificates> issue(Services& services, const std::string& id, const 
 // The part of a token that may be shown: it names what was tried without being it.
 std::string token_hint(std::string_view token) { return printable(token.substr(0, 4)) + "…"; }
 
-Status reject(Services& services, const JoinOrder& order, std::string_view client_ip, const Error& error) {
+}  // namespace
+
+Status reject_join(Services& services, const JoinOrder& order, std::string_view client_ip, const Error& error,
+                   const identity::AwsIdentity* who) {
   audit::Event event = audit::make_event(audit::EventKind::kTokenRejected, services.clock);
   event.client_ip = std::string(client_ip);
   event.resource_type = "node";
-  event.resource_name = order.node_name.substr(0, kMaxTextBytes);
+  event.resource_name = printable(order.node_name.substr(0, kMaxTextBytes));
   event.error_message = error.message;
-  event.details = audit::Details().add("token", token_hint(order.token)).text();
+  audit::Details details;
+  details.add("token", token_hint(order.token));
+  if (who) details.add("aws_account", who->account).add("aws_arn", who->arn);
+  event.details = details.text();
   return record(services, event);
 }
 
-}  // namespace
-
-Result<JoinedNode> join_node(Services& services, const JoinOrder& order, std::string_view client_ip) {
+Result<JoinedNode> join_node(Services& services, const JoinOrder& order, std::string_view client_ip,
+                             const identity::AwsIdentity* who) {
   if (order.hostname.size() > kMaxTextBytes || order.version.size() > kMaxTextBytes) {
     return fail(ErrorCode::kInvalidArgument, "the host name or version is longer than {} bytes", kMaxTextBytes);
   }
@@ -73,9 +78,11 @@ Result<JoinedNode> join_node(Services& services, const JoinOrder& order, std::st
   node.version = order.version;
   node.ssh_public_key = keys.ssh.to_text();
   node.tls_public_key_spki = keys.tls_spki;
-  Result<identity::Joined> joined = nodes.join(order.token, node, when_taken);
+  Result<identity::Joined> joined =
+      who ? nodes.join_as(*who, order.token.substr(0, order.token.find('.')), node, when_taken)
+          : nodes.join(order.token, node, when_taken);
   if (!joined) {
-    MEZ_CHECK(reject(services, order, client_ip, joined.error()));
+    MEZ_CHECK(reject_join(services, order, client_ip, joined.error(), who));
     return std::unexpected(joined.error());
   }
   if (joined->replaced_node_id) services.announce_node_removed(*joined->replaced_node_id);
@@ -99,6 +106,8 @@ Result<JoinedNode> join_node(Services& services, const JoinOrder& order, std::st
                       .add("version", order.version)
                       .add("host_key", keys.ssh.fingerprint())
                       .add("replaced", joined->replaced_node_id.value_or(""))
+                      .add("aws_account", who ? who->account : "")
+                      .add("aws_arn", who ? who->arn : "")
                       .text();
   const audit::Event events[] = {used, event};
   if (auto stored = services.audit->append(events); !stored) {

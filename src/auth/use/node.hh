@@ -34,7 +34,12 @@ struct JoinedNode {
 
 // Uses the token up; of many at once with one token exactly one joins. A node of the same name that is connected stays
 // (kAlreadyExists); one that is not is replaced. node.joined and token.used, or token.rejected.
-Result<JoinedNode> join_node(Services& services, const JoinOrder& order, std::string_view client_ip);
+// who: as whom AWS knows it; the token is then one of method iam, by its id, and is not used up.
+Result<JoinedNode> join_node(Services& services, const JoinOrder& order, std::string_view client_ip,
+                             const identity::AwsIdentity* who = nullptr);
+// token.rejected, for a join that ends before join_node() is called.
+Status reject_join(Services& services, const JoinOrder& order, std::string_view client_ip, const Error& error,
+                   const identity::AwsIdentity* who);
 
 // New certificates for a node, for the keys given (its old ones or new ones). node.renewed.
 Result<NodeCertificates> renew_node(Services& services, const Caller& agent, std::string_view ssh_public_key,

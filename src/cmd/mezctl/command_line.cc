@@ -216,10 +216,19 @@ class CommandLine {
     CLI::App* create = with_format(command(
         tokens, "create", "make a token", [this](Context& context) { return tokens_create(context, flags_.token); },
         "  mezctl tokens create --roles=node --ttl=1h --labels=env=prod,team=db\n"
-        "  MEZITE_JOIN_TOKEN=$(mezctl tokens create --roles=node)"));
+        "  MEZITE_JOIN_TOKEN=$(mezctl tokens create --roles=node)\n"
+        "  mezctl tokens create --roles=node --ttl=720h --join-method=iam --aws-account=111122223333"));
     create->add_option("--roles,--type", flags_.token.roles, "what may join with it (default node)");
     create->add_option("--ttl", flags_.token.ttl, "how long it can be used (default 1h)");
     create->add_option("--labels", flags_.token.labels, "labels that the node gets, name=value,name=value");
+    create->add_option("--join-method", flags_.token.join_method,
+                       "token: a secret, for one node (default); iam: no secret, for machines of AWS accounts");
+    create->add_option("--aws-account", flags_.token.aws_accounts, "with iam: an account whose machines may join")
+        ->delimiter(',');
+    create
+        ->add_option("--aws-arn", flags_.token.aws_arns,
+                     "with iam: only these callers, such as arn:aws:sts::111122223333:assumed-role/web-nodes/*")
+        ->delimiter(',');
     with_format(command(tokens, "ls", "list tokens", tokens_list))->alias("list");
     CLI::App* remove = command(tokens, "rm", "remove a token",
                                [this](Context& context) { return tokens_delete(context, flags_.name); });

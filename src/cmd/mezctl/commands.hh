@@ -48,6 +48,8 @@ struct TokenFlags {
   std::string roles = "node";
   std::string ttl = "1h";
   std::string labels;
+  std::string join_method = "token";
+  std::vector<std::string> aws_accounts, aws_arns;  // for the method iam
 };
 Status tokens_create(Context& context, const TokenFlags& flags);
 Status tokens_list(Context& context);

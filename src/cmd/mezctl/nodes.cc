@@ -24,7 +24,8 @@ std::string labels_of(const Map& labels) {
 
 std::string state_of(const v1::Token& token, SystemTime now) {
   if (token.used()) return "used";
-  return token.expires_at_ms() <= to_unix_millis(now) ? "expired" : "unused";
+  if (token.expires_at_ms() <= to_unix_millis(now)) return "expired";
+  return token.join_method() == "iam" ? "good" : "unused";
 }
 
 // As the new node will call the hub.
@@ -48,6 +49,9 @@ Status tokens_create(Context& context, const TokenFlags& flags) {
   const auto labels = access::parse_labels(flags.labels);
   if (!labels) return fail(ErrorCode::kInvalidArgument, "--labels: {}", labels.error().message);
   for (const auto& [key, value] : *labels) (*request.mutable_labels())[key] = value;
+  request.set_join_method(flags.join_method);
+  for (const std::string& account : flags.aws_accounts) request.add_aws_accounts(account);
+  for (const std::string& arn : flags.aws_arns) request.add_aws_arns(arn);
   MEZ_TRY(const auto response, context.ask<v1::CreateTokenResponse>("CreateToken", request));
   if (context.format() != Format::kText) {
     Json json = client::message_to_json(response.token());
@@ -57,6 +61,15 @@ Status tokens_create(Context& context, const TokenFlags& flags) {
   // In a pipe the token and nothing else.
   if (!client::is_terminal(STDOUT_FILENO)) return context.print(printable(response.secret()) + "\n");
   const std::string hub = hub_name(context);
+  if (response.token().join_method() == "iam") {
+    return context.print(
+        fmt::format("{}\n\nNo secret; for every machine that AWS says is one of those listed, until {}. On each, as "
+                    "root:\n\n"
+                    "  MEZITE_AUTH_ADDR={}:3025 MEZITE_PROXY_ADDR={}:3024 MEZITE_JOIN_METHOD=iam MEZITE_JOIN_TOKEN={} "
+                    "mezd\n",
+                    printable(response.secret()), client::shown_time(response.token().expires_at_ms(), context.now()),
+                    hub, hub, printable(response.secret())));
+  }
   return context.print(
       fmt::format("{}\n\nShown this once; for one node, until {}. On the node, as root:\n\n"
                   "  MEZITE_AUTH_ADDR={}:3025 MEZITE_PROXY_ADDR={}:3024 MEZITE_JOIN_TOKEN={} mezd\n",
@@ -67,11 +80,11 @@ Status tokens_create(Context& context, const TokenFlags& flags) {
 Status tokens_list(Context& context) {
   MEZ_TRY(const auto response, context.ask<v1::ListTokensResponse>("ListTokens", v1::ListTokensRequest()));
   if (context.format() != Format::kText) return context.print_json(client::message_to_json(response)["tokens"]);
-  client::Table table({"ID", "ROLES", "LABELS", "STATE", "EXPIRES", "CREATED BY"});
+  client::Table table({"ID", "METHOD", "ROLES", "LABELS", "STATE", "EXPIRES", "CREATED BY"});
   for (const v1::Token& token : response.tokens()) {
-    table.add({token.id(), join({token.roles().begin(), token.roles().end()}, ", "), labels_of(token.labels()),
-               state_of(token, context.now()), client::shown_time(token.expires_at_ms(), context.now()),
-               token.created_by()});
+    table.add({token.id(), token.join_method(), join({token.roles().begin(), token.roles().end()}, ", "),
+               labels_of(token.labels()), state_of(token, context.now()),
+               client::shown_time(token.expires_at_ms(), context.now()), token.created_by()});
   }
   return context.print(table.text(context.colour()));
 }
