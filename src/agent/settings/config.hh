@@ -56,7 +56,7 @@ struct Config {
   OnRecordingFailure on_recording_failure = OnRecordingFailure::kContinue;
   EnhancedRecording enhanced_recording = EnhancedRecording::kOff;
   TlsWrap tls_wrap = TlsWrap::kOff;
-  std::string workload_api_socket;  // of the SPIFFE Workload API; empty: none
+  std::string workload_api_socket;    // of the SPIFFE Workload API; empty: none
   std::filesystem::path tls_ca_file;  // whose certificates the load balancer shows; empty: the system's roots
 
   std::filesystem::path state_dir() const { return data_dir / "agent"; }
