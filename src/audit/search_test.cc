@@ -127,7 +127,9 @@ TEST_F(AuditLogTest, EventsOfAnOlderSchemaAreFoundByText) {
       "note;"
       " DROP TABLE workload_identities; DROP TABLE recorded_command_text; DROP TABLE recorded_commands; DROP TABLE "
       "recorded_sessions;"
-      " ALTER TABLE nodes DROP COLUMN enhanced_recording;"
+      " ALTER TABLE nodes DROP COLUMN enhanced_recording; ALTER TABLE nodes DROP COLUMN joined_as;"
+      " ALTER TABLE join_tokens DROP COLUMN method; ALTER TABLE join_tokens DROP COLUMN aws_accounts;"
+      " ALTER TABLE join_tokens DROP COLUMN aws_arns;"
       " ALTER TABLE nodes DROP COLUMN ca_report; DELETE FROM schema_migrations WHERE version >= 6");
   open();
   append(1);
