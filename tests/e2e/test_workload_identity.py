@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 
 from harness.cluster import BIN, Cluster
+from harness.kms import KmsStandIn
 
 
 def create(cluster: Cluster, path: str, *selectors: str, more: tuple = ()) -> dict:
@@ -196,3 +197,20 @@ def test_bundle_follows_a_rotation_of_the_spiffe_ca(cluster):
     cluster.restart_hub()
     cluster.wait_connected("web-01")
     assert cluster.get("/v1/webapi/spiffe/bundle.json")[1] == document
+
+
+def test_with_keys_in_kms_one_key_signs_certificates_and_tokens(fresh):
+    kms = KmsStandIn()
+    try:
+        cluster = fresh(config={"ca": kms.config()}, env=kms.env())
+        create(cluster, "/in-kms", "unix:uid:1")
+        path = cluster.dir / "in-kms"
+        cluster.mezctl("workload-identity", "issue", "/in-kms", f"--out={path}")
+        assert verify(f"{path}.crt", f"{path}-bundle.crt", "-purpose", "sslserver").returncode == 0
+        token = cluster.mezctl("workload-identity", "issue", "/in-kms", "--audience=a").strip()
+        document = cluster.get("/v1/webapi/spiffe/bundle.json")[1]
+        assert jwt.decode(token, jwk_of(document, token), algorithms=["ES256"], audience="a")["sub"] == "spiffe://test.mezite/in-kms"
+        of_use = {k["use"]: (k["kty"], k["x"], k["y"]) for k in json.loads(document)["keys"]}
+        assert of_use["x509-svid"] == of_use["jwt-svid"]
+    finally:
+        kms.close()
