@@ -11,6 +11,7 @@
 #include "agent/hub/control.hh"
 #include "agent/hub/hub_api.hh"
 #include "agent/join.hh"
+#include "agent/kernel/tracer.hh"
 #include "agent/outbox/senders.hh"
 #include "agent/session/server.hh"
 #include "agent/settings/version.hh"
@@ -51,11 +52,46 @@ NodeFacts facts_of(const AgentIdentity& identity, const Config& config) {
           .labels = evaluate_labels(config)};
 }
 
+// The kernel's part in recording, as it could be had.
+struct Tracing {
+  std::unique_ptr<KernelTracer> tracer;
+  std::string problem;  // why there is none, when one was asked for
+
+  std::string text() const {
+    if (tracer) return "on: " + tracer->description();
+    return problem.empty() ? "off" : "unavailable: " + problem;
+  }
+};
+
+Result<Tracing> open_tracing(const Config& config, EventLog& events) {
+  Tracing tracing;
+  if (config.enhanced_recording == EnhancedRecording::kOff) return tracing;
+  auto opened = KernelTracer::open([&events](std::vector<audit::Event> told) {
+    if (Status stored = events.emit(std::move(told)); !stored) {
+      log::error("audit events of the kernel could not be stored", {{"error", stored.error()}});
+    }
+  });
+  if (opened) {
+    tracing.tracer = std::move(*opened);
+    log::info("enhanced recording is on", {{"uses", tracing.tracer->description()}});
+    return tracing;
+  }
+  if (config.enhanced_recording == EnhancedRecording::kRequire) {
+    return fail(ErrorCode::kFailedPrecondition,
+                "MEZITE_ENHANCED_RECORDING is require, and it can't be had: {}; set it to auto for sessions without it",
+                opened.error().message);
+  }
+  tracing.problem = opened.error().message;
+  log::warn("enhanced recording can't be had: sessions are recorded without what the kernel knows",
+            {{"error", opened.error()}});
+  return tracing;
+}
+
 // Everything that runs once the agent has joined. Its own calls are on the main shard.
 class Agent {
  public:
   Agent(Config config, std::filesystem::path config_file, AgentIdentity identity, IdentityFolder folder,
-        recording::Spool spool, std::unique_ptr<EventLog> events)
+        recording::Spool spool, std::unique_ptr<EventLog> events, Tracing tracing)
       : config_(std::move(config)),
         config_file_(std::move(config_file)),
         folder_(std::move(folder)),
@@ -63,6 +99,9 @@ class Agent {
         node_(facts_of(*identity_, config_)),
         spool_(std::move(spool)),
         events_(std::move(events)),
+        enhanced_(tracing.text()),
+        tracer_problem_(std::move(tracing.problem)),
+        tracer_(std::move(tracing.tracer)),
         api_(config_.auth_addr, *identity_),
         event_sender_(
             *events_, [this](const std::vector<std::string>& lines) { return api_.emit_events(lines); },
@@ -110,6 +149,9 @@ class Agent {
   NodeFactsStore node_;
   recording::Spool spool_;
   std::unique_ptr<EventLog> events_;
+  const std::string enhanced_;  // what the hub is told of it
+  const std::string tracer_problem_;
+  std::unique_ptr<KernelTracer> tracer_;
   HubApi api_;
   EventSender event_sender_;
   RecordingSender recording_sender_;
@@ -148,6 +190,9 @@ ServerOptions Agent::server_options() {
   options.pam_service = config_.pam_service;
   options.sftp_server = config_.sftp_server;
   options.on_recording_failure = config_.on_recording_failure;
+  options.enhanced_recording = config_.enhanced_recording;
+  options.tracer = tracer_.get();
+  options.tracer_problem = tracer_problem_;
   return options;
 }
 
@@ -165,7 +210,7 @@ ControlCallbacks Agent::control_callbacks() {
         .sessions = static_cast<std::int32_t>(server_.sessions()),
         .spool_bytes = static_cast<std::int64_t>(recording_sender_.spool_bytes() + events_->size_bytes()),
         .cas = std::move(cas),
-        .enhanced_recording = "off"};
+        .enhanced_recording = enhanced_};
   };
   callbacks.connected = [this] {
     [[maybe_unused]] Status ignored = notify_supervisor("STATUS=connected to the hub");
@@ -439,6 +484,7 @@ Status Agent::run() {
   shards_.stop();
   workers_.stop();
   recorder_.reset();
+  tracer_.reset();
   event_sender_.stop();
   api_.shut_down();
   if (workload_api_) workload_api_->stop();
@@ -478,10 +524,6 @@ Status run_agent(Config config, const std::filesystem::path& config_file) {
         ErrorCode::kInvalidArgument,
         "MEZITE_TLS_WRAP is not there yet: let the load balancer pass TCP through to 3024 and 3025, and unset it");
   }
-  if (config.enhanced_recording != EnhancedRecording::kOff) {
-    return fail(ErrorCode::kInvalidArgument,
-                "MEZITE_ENHANCED_RECORDING: this version has no kernel-level events yet; set it to off");
-  }
   ::signal(SIGPIPE, SIG_IGN);
   if (Status made = make_directories(config.data_dir, 0700); !made) {
     return fail(ErrorCode::kIo,
@@ -495,6 +537,7 @@ Status run_agent(Config config, const std::filesystem::path& config_file) {
                 spool.error().message);
   }
   MEZ_TRY(std::unique_ptr<EventLog> events, EventLog::open(config.spool_dir() / "events"));
+  MEZ_TRY(Tracing tracing, open_tracing(config, *events));
   IdentityFolder folder(config.state_dir());
   MEZ_TRY(std::optional<AgentIdentity> identity, folder.load());
   if (!identity) {
@@ -506,7 +549,7 @@ Status run_agent(Config config, const std::filesystem::path& config_file) {
   }
   config.join_token = Secret();
   Agent agent(std::move(config), config_file, std::move(*identity), std::move(folder), std::move(*spool),
-              std::move(events));
+              std::move(events), std::move(tracing));
   return agent.run();
 }
 

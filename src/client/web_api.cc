@@ -188,6 +188,40 @@ Result<std::string> WebApi::renew_certificate(std::string_view ssh_public_key, s
   return *certificate;
 }
 
+namespace {
+
+// RFC 3986 §2.3: everything else is written as %XX.
+std::string encoded(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '.' || c == '_' || c == '~';
+    if (plain) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::string> WebApi::recordings(const RecordingQuery& query) {
+  return call("GET",
+              fmt::format("/v1/webapi/recordings?user={}&node={}&since_ms={}&until_ms={}&limit={}", encoded(query.user),
+                          encoded(query.node), query.since_ms, query.until_ms, query.limit));
+}
+
+Result<std::string> WebApi::recording(std::string_view session_id) {
+  return call("GET", "/v1/webapi/recordings/" + encoded(session_id));
+}
+
+Result<std::string> WebApi::recording_part(std::string_view session_id, std::uint64_t offset, std::size_t max_bytes) {
+  return call("GET", fmt::format("/v1/webapi/recordings/{}/data?offset={}&max_bytes={}", encoded(session_id), offset,
+                                 max_bytes));
+}
+
 Status WebApi::logout() {
   MEZ_CHECK(call("POST", "/v1/webapi/logout", "{}"));
   return {};

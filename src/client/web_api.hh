@@ -53,6 +53,12 @@ struct Node {
   bool connected = false;
 };
 
+struct RecordingQuery {
+  std::string user, node;
+  std::int64_t since_ms = 0, until_ms = 0;
+  int limit = 0;
+};
+
 struct DialTicket {
   std::string ticket;
   std::string ssh_addr;
@@ -79,6 +85,12 @@ class WebApi {
   // Another certificate for the same session: "ssh-ed25519-cert-v01@openssh.com AAAA…".
   Result<std::string> renew_certificate(std::string_view ssh_public_key, std::chrono::seconds ttl);
   Status logout();
+
+  // v1::ListRecordingsResponse and v1::Recording as JSON, as the hub gave it.
+  Result<std::string> recordings(const RecordingQuery& query);
+  Result<std::string> recording(std::string_view session_id);
+  // At most max_bytes of it; empty at its end.
+  Result<std::string> recording_part(std::string_view session_id, std::uint64_t offset, std::size_t max_bytes);
 
   // From the last answer that had it.
   const HubTrust& trust() const { return hub_trust_; }

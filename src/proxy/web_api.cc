@@ -14,6 +14,7 @@
 #include "proxy/host_identity.hh"
 #include "proxy/reach.hh"
 #include "proxy/web_assets.hh"
+#include "proxy/web_recordings.hh"
 #include "proxy/web_request.hh"
 
 namespace mezite::proxy {
@@ -305,6 +306,7 @@ net::http::Router make_web_router(Context& context) {
   known("POST", "/v1/webapi/logout", logout);
   known("GET", "/v1/webapi/nodes", list_nodes);
   known("POST", "/v1/webapi/dial", make_ticket);
+  add_recording_routes(router, context);
 
   router.add("GET", "/", page("index.html", "text/html; charset=utf-8"));
   router.add("GET", "/invite/{token}", page("index.html", "text/html; charset=utf-8"));

@@ -21,6 +21,7 @@ namespace mezite::agent {
 
 struct ServerContext;
 class Connection;
+class KernelTracer;
 
 // Everything that a server needs of its surroundings; all of it outlives the server and its shards.
 struct ServerOptions {
@@ -34,6 +35,9 @@ struct ServerOptions {
   std::string pam_service;
   std::string sftp_server;
   OnRecordingFailure on_recording_failure = OnRecordingFailure::kContinue;
+  EnhancedRecording enhanced_recording = EnhancedRecording::kOff;
+  KernelTracer* tracer = nullptr;  // none: tracer_problem says why
+  std::string tracer_problem;
 };
 
 struct Incoming {

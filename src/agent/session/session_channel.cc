@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "agent/process/terminal.hh"
+#include "agent/session/traced_launch.hh"
 #include "base/id.hh"
 #include "base/log.hh"
 #include "base/text.hh"
@@ -42,6 +43,7 @@ struct SessionChannel::Start {
   bool must_record = false;
   bool live = false;  // a live stream is wished for, which this agent has not: recorded here, uploaded after
   std::vector<audit::Event> events;
+  TracedPrincipal who;
 
   Result<Launched> launched = fail(ErrorCode::kInternal, "not started");
   std::unique_ptr<recording::Session> recording;
@@ -124,6 +126,7 @@ void SessionChannel::launch_program(ssh::RequestResponder responder) {
   std::shared_ptr<const Snapshot> snapshot = context_->options.snapshots->current();
   std::shared_ptr<const NodeFacts> node = context_->options.node->current();
   auto job = std::make_shared<Start>();
+  job->who = {principal, visitor_->client.ip, session_id_};
   job->launch.user = visitor_->login_user;
   job->launch.kind = kind_;
   job->launch.command = command_;
@@ -208,7 +211,7 @@ void SessionChannel::launch_program(ssh::RequestResponder responder) {
       return;
     }
     if (!told) log::error("an audit event could not be stored", {{"error", told.error()}});
-    job->launched = launch(job->launch);
+    job->launched = launch_traced(*context, job->launch, job->who);
   };
   auto then = [self = shared_from_this(), job,
                responder = std::make_shared<ssh::RequestResponder>(std::move(responder))] {

@@ -77,7 +77,11 @@ class AdminService final : public v1::AdminService::CallbackService {
 
   // A user sees the recordings of their own sessions without a rule; the handlers decide.
   MEZ_RPC(ListRecordings, ListRecordingsRequest, ListRecordingsResponse, Policy::user(), list_recordings_rpc)
+  MEZ_RPC(GetRecording, NameRequest, Recording, Policy::user(), get_recording_rpc)
   MEZ_RPC(ReadRecording, ReadRecordingRequest, ReadRecordingResponse, Policy::user(), read_recording_rpc)
+  MEZ_RPC(SearchRecordings, SearchRecordingsRequest, SearchRecordingsResponse, Policy::user(), search_recordings_rpc)
+  MEZ_RPC(IndexRecordings, IndexRecordingsRequest, IndexRecordingsResponse, Policy::rule("recordings", "update"),
+          index_recordings_rpc)
   MEZ_RPC(DeleteRecording, NameRequest, Empty, Policy::rule("recordings", "delete"), delete_recording_rpc)
 
 #undef MEZ_RPC

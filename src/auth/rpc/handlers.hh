@@ -46,7 +46,10 @@ Status export_audit_checkpoints(Services&, const Call&, const v1::ExportAuditChe
 Status list_audit_sinks(Services&, const Call&, const v1::ListAuditSinksRequest&, v1::ListAuditSinksResponse&);
 
 Status list_recordings_rpc(Services&, const Call&, const v1::ListRecordingsRequest&, v1::ListRecordingsResponse&);
+Status get_recording_rpc(Services&, const Call&, const v1::NameRequest&, v1::Recording&);
 Status read_recording_rpc(Services&, const Call&, const v1::ReadRecordingRequest&, v1::ReadRecordingResponse&);
+Status search_recordings_rpc(Services&, const Call&, const v1::SearchRecordingsRequest&, v1::SearchRecordingsResponse&);
+Status index_recordings_rpc(Services&, const Call&, const v1::IndexRecordingsRequest&, v1::IndexRecordingsResponse&);
 Status delete_recording_rpc(Services&, const Call&, const v1::NameRequest&, v1::Empty&);
 
 }  // namespace mezite::auth::rpc

@@ -1,31 +1,55 @@
 #include "auth/rpc/handlers.hh"
-#include "auth/use/session_data.hh"
+#include "auth/use/recording_access.hh"
+#include "recording/search/command_index.hh"
 
 namespace mezite::auth::rpc {
 namespace {
 
-constexpr std::size_t kMaxListed = 1000;
+void put(const recording::StoredRecording& recording, v1::Recording& out) {
+  out.set_session_id(recording.header.session_id);
+  out.set_user(recording.header.user);
+  out.set_login(recording.header.login);
+  out.set_node(recording.header.node);
+  out.set_node_id(recording.header.node_id);
+  out.set_client_address(recording.header.client_address);
+  out.set_kind(std::string(recording::to_text(recording.header.kind)));
+  out.set_command(recording.header.command);
+  out.set_started_at_ms(to_unix_millis(recording.header.started_at));
+  out.set_ended_at_ms(recording.ended_at ? to_unix_millis(*recording.ended_at) : 0);
+  out.set_size_bytes(static_cast<std::int64_t>(recording.size_bytes));
+  out.set_complete(recording.complete);
+}
+
+std::optional<SystemTime> instant(std::int64_t ms) {
+  return ms > 0 ? std::optional(from_unix_millis(ms)) : std::nullopt;
+}
 
 }  // namespace
 
 Status list_recordings_rpc(Services& services, const Call& call, const v1::ListRecordingsRequest& request,
                            v1::ListRecordingsResponse& response) {
-  if (request.limit() < 0) return fail(ErrorCode::kInvalidArgument, "the limit is 1 to {}", kMaxListed);
-  std::size_t limit = request.limit() == 0 ? kMaxListed : static_cast<std::size_t>(request.limit());
-  MEZ_TRY(std::vector<recording::StoredRecording> recordings,
-          list_recordings(services, call.caller, request.user(), request.node(), std::min(limit, kMaxListed)));
-  for (const recording::StoredRecording& recording : recordings) {
-    v1::Recording* out = response.add_recordings();
-    out->set_session_id(recording.header.session_id);
-    out->set_user(recording.header.user);
-    out->set_login(recording.header.login);
-    out->set_node(recording.header.node);
-    out->set_kind(std::string(recording::to_text(recording.header.kind)));
-    out->set_command(recording.header.command);
-    out->set_started_at_ms(to_unix_millis(recording.header.started_at));
-    out->set_ended_at_ms(recording.ended_at ? to_unix_millis(*recording.ended_at) : 0);
-    out->set_size_bytes(static_cast<std::int64_t>(recording.size_bytes));
-    out->set_complete(recording.complete);
+  if (request.limit() < 0 || request.limit() > static_cast<std::int32_t>(kMaxListedRecordings)) {
+    return fail(ErrorCode::kInvalidArgument, "the limit is 1 to {}", kMaxListedRecordings);
+  }
+  RecordingFilter filter{.user = request.user(),
+                         .node = request.node(),
+                         .since = instant(request.since_ms()),
+                         .until = instant(request.until_ms())};
+  if (request.limit() > 0) filter.limit = static_cast<std::size_t>(request.limit());
+  MEZ_TRY(const auto recordings, list_recordings(services, call.caller, filter));
+  for (const recording::StoredRecording& recording : recordings) put(recording, *response.add_recordings());
+  return {};
+}
+
+Status get_recording_rpc(Services& services, const Call& call, const v1::NameRequest& request,
+                         v1::Recording& response) {
+  MEZ_TRY(const auto recording, get_recording(services, call.caller, request.name()));
+  put(recording, response);
+  const recording::CommandIndex index(*services.database, services.clock);
+  MEZ_TRY(const auto indexed, index.state_of(recording.header.session_id));
+  if (indexed) {
+    response.set_index_state(std::string(recording::to_text(indexed->state)));
+    response.set_indexed_commands(indexed->commands);
   }
   return {};
 }
@@ -35,7 +59,7 @@ Status read_recording_rpc(Services& services, const Call& call, const v1::ReadRe
   if (request.offset() < 0 || request.max_bytes() < 0) {
     return fail(ErrorCode::kInvalidArgument, "offset and max_bytes may not be negative");
   }
-  std::size_t most = request.max_bytes() == 0 ? kMaxChunkBytes : static_cast<std::size_t>(request.max_bytes());
+  const std::size_t most = request.max_bytes() == 0 ? kMaxPartBytes : static_cast<std::size_t>(request.max_bytes());
   MEZ_TRY(recording::ReadChunk chunk, read_recording(services, call.caller, request.session_id(),
                                                      static_cast<std::uint64_t>(request.offset()), most));
   response.set_data(chunk.data.data(), chunk.data.size());

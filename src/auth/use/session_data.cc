@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "auth/record.hh"
+#include "auth/use/recording_search.hh"
 #include "base/log.hh"
 #include "base/text.hh"
 #include "crypto/hash.hh"
@@ -71,11 +72,6 @@ audit::Event refusal(const Services& services, const Caller& agent, audit::Event
                       .add("sha256", to_hex(crypto::sha256(as_bytes(json))))
                       .text();
   return event;
-}
-
-std::unexpected<Error> no_recording(std::string_view session_id) {
-  return fail(ErrorCode::kNotFound, "no recording '{}'; `mezctl recordings ls` shows those that there are",
-              printable(session_id));
 }
 
 }  // namespace
@@ -161,45 +157,9 @@ Result<recording::PutReceipt> put_recording_chunk(Services& services, const Call
     event.session_id = std::string(request.session_id);
     event.details = audit::Details().add("size_bytes", static_cast<std::int64_t>(receipt->size)).text();
     MEZ_CHECK(record(services, event));
+    index_soon(services, request.session_id);
   }
   return receipt;
-}
-
-Result<std::vector<recording::StoredRecording>> list_recordings(Services& services, const Caller& caller,
-                                                                std::string_view user, std::string_view node,
-                                                                std::size_t limit) {
-  if (allowed(caller, "recordings", "list")) return services.recordings.list(user, node, limit);
-  if (caller.kind != Caller::Kind::kUser) return fail(ErrorCode::kPermissionDenied, "only users have recordings");
-  if (!user.empty() && user != caller.name) MEZ_CHECK(require(services, caller, "recordings", "list"));
-  return services.recordings.list(caller.name, node, limit);
-}
-
-Result<recording::ReadChunk> read_recording(Services& services, const Caller& caller, std::string_view session_id,
-                                            std::uint64_t offset, std::size_t max_bytes) {
-  bool all = allowed(caller, "recordings", "read");
-  Result<recording::StoredRecording> stored = services.recordings.get(session_id);
-  if (!stored && stored.error().code == ErrorCode::kNotFound) return no_recording(session_id);
-  if (!stored) return std::unexpected(stored.error());
-  bool own = caller.kind == Caller::Kind::kUser && stored->header.user == caller.name;
-  if (!all && !own) {
-    [[maybe_unused]] Status refused = require(services, caller, "recordings", "read");
-    return no_recording(session_id);
-  }
-  return services.recordings.read(session_id, offset, std::clamp<std::size_t>(max_bytes, 1, kMaxChunkBytes));
-}
-
-Status delete_recording(Services& services, const Caller& caller, std::string_view session_id) {
-  MEZ_CHECK(require(services, caller, "recordings", "delete"));
-  Result<recording::StoredRecording> stored = services.recordings.get(session_id);
-  if (!stored && stored.error().code == ErrorCode::kNotFound) return no_recording(session_id);
-  if (!stored) return std::unexpected(stored.error());
-  MEZ_CHECK(services.recordings.remove(session_id));
-  audit::Event event = event_by(services, caller, audit::EventKind::kSessionRecordingDeleted);
-  event.resource_type = "recording";
-  event.resource_name = std::string(session_id);
-  event.session_id = std::string(session_id);
-  event.details = audit::Details().add("user", stored->header.user).add("node", stored->header.node).text();
-  return record(services, event);
 }
 
 }  // namespace mezite::auth

@@ -1,4 +1,4 @@
-// What agents bring of their sessions (events, recordings) and what users may see of it.
+// What agents bring of their sessions: events, recordings. recording_access.hh: what users may see of it.
 #pragma once
 
 #include <span>
@@ -32,15 +32,5 @@ Result<EmittedEvents> emit_agent_events(Services& services, const Caller& agent,
 // The recording belongs to the node that began it. session.recording.uploaded when it is whole.
 Result<recording::PutReceipt> put_recording_chunk(Services& services, const Caller& agent,
                                                   const recording::PutRequest& request);
-
-// Those of the caller; all of them with the right to list recordings. Newest first.
-Result<std::vector<recording::StoredRecording>> list_recordings(Services& services, const Caller& caller,
-                                                                std::string_view user, std::string_view node,
-                                                                std::size_t limit);
-// The caller's own, or with the right to read recordings. One that may not be seen is answered like one that is not
-// there, with the refusal audited.
-Result<recording::ReadChunk> read_recording(Services& services, const Caller& caller, std::string_view session_id,
-                                            std::uint64_t offset, std::size_t max_bytes);
-Status delete_recording(Services& services, const Caller& caller, std::string_view session_id);
 
 }  // namespace mezite::auth

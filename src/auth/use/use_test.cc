@@ -8,6 +8,7 @@
 #include "auth/use/hub_certificate.hh"
 #include "auth/use/login.hh"
 #include "auth/use/node.hh"
+#include "auth/use/recording_access.hh"
 #include "auth/use/session_data.hh"
 #include "auth/use/user_certificate.hh"
 #include "base/id.hh"
@@ -315,10 +316,10 @@ TEST_F(UseTest, ARecordingBelongsToTheNodeThatBeganIt) {
   add_user("alice", {"plain"});
   add_user("bob", {"plain"});
   add_user("carol", {"auditor"});
-  EXPECT_THAT(*list_recordings(*services_, caller("alice"), "", "", 0), SizeIs(1));
-  EXPECT_THAT(*list_recordings(*services_, caller("bob"), "", "", 0), SizeIs(0));
-  EXPECT_FALSE(list_recordings(*services_, caller("bob"), "alice", "", 0));
-  EXPECT_THAT(*list_recordings(*services_, caller("carol"), "", "", 0), SizeIs(1));
+  EXPECT_THAT(*list_recordings(*services_, caller("alice"), {}), SizeIs(1));
+  EXPECT_THAT(*list_recordings(*services_, caller("bob"), {}), SizeIs(0));
+  EXPECT_FALSE(list_recordings(*services_, caller("bob"), {.user = "alice"}));
+  EXPECT_THAT(*list_recordings(*services_, caller("carol"), {}), SizeIs(1));
   EXPECT_TRUE(read_recording(*services_, caller("alice"), header.session_id, 0, 100));
   EXPECT_TRUE(read_recording(*services_, caller("carol"), header.session_id, 0, 100));
   auto hidden = read_recording(*services_, caller("bob"), header.session_id, 0, 100);

@@ -9,6 +9,7 @@
 #include "base/file.hh"
 #include "base/text.hh"
 #include "client/admin_json.hh"
+#include "client/instant.hh"
 #include "cmd/mezctl/commands.hh"
 #include "mezite/v1/admin.pb.h"
 
@@ -23,24 +24,13 @@ constexpr int kMaxLimit = 1'000'000;
 constexpr std::size_t kMaxCheckpoints = 5000;  // sent to be compared: the newest of a file
 constexpr int kFollowIntervalMs = 1000;
 
-// "10m" (ago), "2026-03-24T09:15:00Z", "2026-03-24" → milliseconds since 1970; 0 for an empty text.
-Result<std::int64_t> instant_of(const char* flag, const std::string& text, SystemTime now) {
-  if (text.empty()) return 0;
-  if (const auto ago = parse_duration(text)) return to_unix_millis(now - *ago);
-  if (const auto time = parse_rfc3339(text.size() == 10 ? text + "T00:00:00Z" : text)) return to_unix_millis(*time);
-  return fail(ErrorCode::kInvalidArgument,
-              "{}: '{}' is neither a duration ago (10m, 24h, 7d) nor a time "
-              "(2026-03-24, 2026-03-24T09:15:00Z)",
-              flag, printable(text));
-}
-
 Result<v1::ListAuditEventsRequest> request_of(const AuditFlags& flags, SystemTime now) {
   v1::ListAuditEventsRequest request;
   request.set_type(flags.type);
   request.set_user(flags.user);
   request.set_session_id(flags.session);
-  MEZ_TRY(const std::int64_t since, instant_of("--since", flags.since, now));
-  MEZ_TRY(const std::int64_t until, instant_of("--until", flags.until, now));
+  MEZ_TRY(const std::int64_t since, client::parse_instant("--since", flags.since, now));
+  MEZ_TRY(const std::int64_t until, client::parse_instant("--until", flags.until, now));
   request.set_since_ms(since);
   request.set_until_ms(until);
   if (flags.limit < 1 || flags.limit > kMaxLimit) {

@@ -35,6 +35,8 @@ struct Flags {
   RecordingFilter recordings;
   PlayFlags play;
   RecordingExportFlags recording_export;
+  RecordingDeleteFlags recording_delete;
+  RecordingSearchFlags recording_search;
   std::string shell;
 };
 
@@ -391,35 +393,85 @@ class CommandLine {
 
   void add_recordings() {
     CLI::App* recordings = group("recordings", "recorded sessions");
-    CLI::App* list = with_format(command(recordings, "ls", "list recordings, newest first", [this](Context& context) {
-      return recordings_list(context, flags_.recordings);
-    }));
+    CLI::App* list = with_format(command(
+        recordings, "ls", "list recordings, newest first: your own, or with the right to it everybody's",
+        [this](Context& context) { return recordings_list(context, flags_.recordings); },
+        "  mezctl recordings ls --user=alice --node=web-01 --since=7d\n"
+        "  mezctl recordings ls --since=2026-03-24 --format=json"));
     list->alias("list");
     list->add_option("--user", flags_.recordings.user, "of this user");
     list->add_option("--node", flags_.recordings.node, "on this node");
+    list->add_option("--since", flags_.recordings.since, "began a duration ago (10m, 24h, 7d) or at a time, or later");
+    list->add_option("--until", flags_.recordings.until, "began before a duration ago or a time");
     list->add_option("--limit", flags_.recordings.limit, "at most this many")->check(CLI::Range(0, 1000));
     CLI::App* play = command(
         recordings, "play", "play a session on this terminal",
         [this](Context& context) { return recordings_play(context, flags_.play); },
-        "  mezctl recordings play f81d4fae-7dec-41d0-a765-00a0c91e6bf6 --speed=2 --skip-idle=1s");
-    with_name(play, flags_.play.id, "id,--id,--name", "session id, as 'mezctl recordings ls' shows it");
+        "  mezctl recordings play f81d4fae-7dec-41d0-a765-00a0c91e6bf6 --speed=2 --skip-idle\n"
+        "  mezctl recordings play f81d4fae-7dec-41d0-a765-00a0c91e6bf6 --at=0:12:30\n"
+        "  mezctl recordings play ./f81d4fae-7dec-41d0-a765-00a0c91e6bf6.mezrec\n"
+        "Space pauses, '.' steps, left and right go 5s, down and up a minute, 0-9 tenths, + and - change the speed, q "
+        "ends.\n"
+        "Without a terminal it plays into the pipe.");
+    with_name(play, flags_.play.id, "id,--id,--name", "session id, as 'mezctl recordings ls' shows it, or a file");
     play->add_option("--speed", flags_.play.speed, "times as fast (0.1 to 100)")->check(CLI::Range(0.1, 100.0));
-    play->add_option("--skip-idle", flags_.play.skip_idle, "no pause longer than this, as in 2s");
+    play->add_flag("--skip-idle{2s}", flags_.play.skip_idle, "no pause longer than 2s, or than --skip-idle=DURATION");
+    play->add_option("--at", flags_.play.at, "begin there: 90s, 1m30s or 0:01:30");
+    play->add_option("--identity", flags_.play.identity, "the file with the private key, of an encrypted recording");
     CLI::App* out = command(
         recordings, "export", "convert a session",
         [this](Context& context) { return recordings_export(context, flags_.recording_export); },
         "  mezctl recordings export ID --format=asciicast > session.cast; asciinema play "
         "session.cast\n"
         "  mezctl recordings export ID --format=text | grep rm");
-    with_name(out, flags_.recording_export.id, "id,--id,--name", "session id");
+    with_name(out, flags_.recording_export.id, "id,--id,--name", "session id, or a file");
     out->add_option("--format", flags_.recording_export.format, "asciicast (default) or text")
         ->check(CLI::IsMember({"asciicast", "text"}));
     out->add_option("--output,-o", flags_.recording_export.output, "a file instead of standard output");
     out->add_flag("--input", flags_.recording_export.input, "asciicast: what was typed, too (it may hold passwords)");
-    CLI::App* remove = command(recordings, "rm", "remove a recording for good",
-                               [this](Context& context) { return recordings_delete(context, flags_.name); });
+    out->add_option("--identity", flags_.recording_export.identity,
+                    "the file with the private key, of an encrypted recording");
+    add_recording_search(recordings);
+    CLI::App* remove = command(
+        recordings, "rm", "remove a recording for good",
+        [this](Context& context) { return recordings_delete(context, flags_.recording_delete); },
+        "  mezctl recordings rm f81d4fae-7dec-41d0-a765-00a0c91e6bf6 --yes\n"
+        "Asks first, on a terminal. The audit log says who removed whose recording.");
     remove->alias("delete");
-    with_name(remove, flags_.name, "id,--id,--name", "session id");
+    with_name(remove, flags_.recording_delete.id, "id,--id,--name", "session id");
+    remove->add_flag("--yes,-y", flags_.recording_delete.yes, "do not ask");
+  }
+
+  void add_recording_search(CLI::App* recordings) {
+    RecordingSearchFlags& flags = flags_.recording_search;
+    CLI::App* search = with_format(command(
+        recordings, "search", "find commands in recorded sessions, or text in one of them",
+        [&flags](Context& context) { return recordings_search(context, flags); },
+        "  mezctl recordings search 'rm -rf' --since=7d                      who ran it, last week\n"
+        "  mezctl recordings search 'systemctl stop' --user=alice --node=db-01\n"
+        "  mezctl recordings search f81d4fae-7dec-41d0-a765-00a0c91e6bf6 'permission denied'\n"
+        "With a session it looks through all that the session showed; without one, through the commands of all "
+        "sessions.\n"
+        "'mezctl recordings play SESSION --at=OFFSET' goes to what was found."));
+    search->add_option("text", flags.words, "what to find, any part of it, capitals or not")
+        ->required()
+        ->expected(1, 2)
+        ->option_text("[SESSION] TEXT");
+    search->add_option("--session", flags.session, "commands of this session only");
+    search->add_option("--user", flags.user, "of this user");
+    search->add_option("--node", flags.node, "on this node");
+    search->add_option("--since", flags.since, "run a duration ago (10m, 24h, 7d) or at a time, or later");
+    search->add_option("--until", flags.until, "run before a duration ago or a time");
+    search->add_option("--limit", flags.limit, "at most this many (default 100)")->check(CLI::Range(1, 100000));
+    search->add_option("--identity", flags.identity,
+                       "with a session: the file with the private key, if it is encrypted");
+    CLI::App* index = command(
+        recordings, "index", "put recordings into the index of commands that are not in it",
+        [this](Context& context) { return recordings_index(context, flags_.name); },
+        "  mezctl recordings index\n"
+        "  mezctl recordings index f81d4fae-7dec-41d0-a765-00a0c91e6bf6      this one again\n"
+        "Recordings are indexed when they arrive; this is for those from before, and after a restored backup.");
+    index->add_option("id,--id", flags_.name, "session id; without one all that are missing");
   }
 
   static CommandTree tree_of(const CLI::App* command) {

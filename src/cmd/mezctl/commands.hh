@@ -118,24 +118,38 @@ Status audit_sinks(Context& context);
 Status audit_follow(Context& context, const AuditFlags& flags);
 
 struct RecordingFilter {
-  std::string user, node;
+  std::string user, node, since, until;
   int limit = 0;
 };
 Status recordings_list(Context& context, const RecordingFilter& filter);
 struct PlayFlags {
-  std::string id;
+  std::string id;  // a session's, or a file's path
   double speed = 1;
   std::string skip_idle;  // longest pause; empty: as it was
+  std::string at;         // "1m30s", "0:01:30"
+  std::string identity;   // file
 };
 Status recordings_play(Context& context, const PlayFlags& flags);
 struct RecordingExportFlags {
   std::string id;
   std::string format = "asciicast";
   std::string output;  // empty: standard output
+  std::string identity;
   bool input = false;
 };
 Status recordings_export(Context& context, const RecordingExportFlags& flags);
-Status recordings_delete(Context& context, const std::string& id);
+struct RecordingSearchFlags {
+  std::vector<std::string> words;  // "TEXT", or "SESSION TEXT"
+  std::string session, user, node, since, until, identity;
+  int limit = 100;
+};
+Status recordings_search(Context& context, const RecordingSearchFlags& flags);
+Status recordings_index(Context& context, const std::string& id);  // empty: those that are missing
+struct RecordingDeleteFlags {
+  std::string id;
+  bool yes = false;
+};
+Status recordings_delete(Context& context, const RecordingDeleteFlags& flags);
 
 // A command's name, what it takes, and what is below it: what completion needs to know.
 struct CommandTree {

@@ -1,9 +1,9 @@
+// Recorded sessions: which there are, playing, converting and removing them.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -11,54 +11,22 @@
 #include "base/text.hh"
 #include "base/unique_fd.hh"
 #include "client/admin_json.hh"
+#include "client/instant.hh"
+#include "client/playback.hh"
+#include "client/recording_table.hh"
 #include "client/terminal.hh"
 #include "cmd/mezctl/commands.hh"
+#include "cmd/mezctl/recording_source.hh"
 #include "mezite/v1/admin.pb.h"
 #include "recording/export.hh"
-#include "recording/player.hh"
 
 namespace mezite::mezctl {
 namespace {
 
-constexpr std::int32_t kReadBytes = 1 << 20;
-
-// The recording's bytes as they come from the hub, a chunk at a time.
-class RemoteRecording {
- public:
-  RemoteRecording(Context& context, std::string id) : context_(context), id_(std::move(id)) {}
-
-  Result<std::size_t> read(std::span<std::uint8_t> buffer) {
-    if (at_ == chunk_.data().size()) {
-      if (chunk_.eof()) return 0;
-      v1::ReadRecordingRequest request;
-      request.set_session_id(id_);
-      request.set_offset(offset_);
-      request.set_max_bytes(kReadBytes);
-      MEZ_TRY(chunk_, context_.ask<v1::ReadRecordingResponse>("ReadRecording", request));
-      if (chunk_.data().empty() && !chunk_.eof()) {
-        return fail(ErrorCode::kProtocol, "the hub gave an empty part of a recording that is not at its end");
-      }
-      offset_ += static_cast<std::int64_t>(chunk_.data().size());
-      at_ = 0;
-    }
-    const BytesView rest = as_bytes(chunk_.data()).subspan(at_);
-    const std::size_t size = std::min(rest.size(), buffer.size());
-    std::copy_n(rest.begin(), size, buffer.begin());
-    at_ += size;
-    return size;
-  }
-
- private:
-  Context& context_;
-  std::string id_;
-  v1::ReadRecordingResponse chunk_;
-  std::int64_t offset_ = 0;
-  std::size_t at_ = 0;
-};
-
-Result<recording::Reader> open_recording(Context& context, const std::string& id) {
-  auto remote = std::make_shared<RemoteRecording>(context, id);
-  return recording::Reader::open([remote](std::span<std::uint8_t> buffer) { return remote->read(buffer); });
+Result<v1::Recording> describe(Context& context, const std::string& id) {
+  v1::NameRequest request;
+  request.set_name(id);
+  return context.ask<v1::Recording>("GetRecording", request);
 }
 
 void say_if_torn(const recording::Reader& reader) {
@@ -108,86 +76,104 @@ class Target {
 
 }  // namespace
 
+Result<recording::Reader> open_recording(Context& context, const std::string& id, const std::string& identity_file) {
+  client::RemoteRecording remote;
+  remote.fetch = [&context, id](std::uint64_t offset, std::size_t max_bytes) -> Result<std::string> {
+    v1::ReadRecordingRequest request;
+    request.set_session_id(id);
+    request.set_offset(static_cast<std::int64_t>(offset));
+    request.set_max_bytes(static_cast<std::int32_t>(max_bytes));
+    MEZ_TRY(auto part, context.ask<v1::ReadRecordingResponse>("ReadRecording", request));
+    if (part.data().empty() && !part.eof()) {
+      return fail(ErrorCode::kProtocol, "the hub gave an empty part of a recording that is not at its end");
+    }
+    return std::move(*part.mutable_data());
+  };
+  remote.size = [&context, id]() -> Result<std::uint64_t> {
+    MEZ_TRY(const auto recording, describe(context, id));
+    return static_cast<std::uint64_t>(recording.size_bytes());
+  };
+  return client::open_recording(std::move(remote), identity_file);
+}
+
 Status recordings_list(Context& context, const RecordingFilter& filter) {
   v1::ListRecordingsRequest request;
   request.set_user(filter.user);
   request.set_node(filter.node);
   request.set_limit(filter.limit);
+  MEZ_TRY(const std::int64_t since, client::parse_instant("--since", filter.since, context.now()));
+  MEZ_TRY(const std::int64_t until, client::parse_instant("--until", filter.until, context.now()));
+  request.set_since_ms(since);
+  request.set_until_ms(until);
   MEZ_TRY(const auto response, context.ask<v1::ListRecordingsResponse>("ListRecordings", request));
   if (context.format() != Format::kText) return context.print_json(client::message_to_json(response)["recordings"]);
-  client::Table table({"SESSION ID", "STARTED", "LENGTH", "USER", "LOGIN", "NODE", "KIND", "SIZE", "STATE", "COMMAND"});
-  for (const v1::Recording& recording : response.recordings()) {
-    const std::int64_t length = recording.ended_at_ms() - recording.started_at_ms();
-    std::string command = recording.command();
-    if (command.size() > 60) command = command.substr(0, 57) + "...";
-    table.add({recording.session_id(), client::shown_time(recording.started_at_ms(), context.now()),
-               recording.ended_at_ms() == 0 || length < 0
-                   ? ""
-                   : format_duration(std::chrono::milliseconds(length < 1000 ? length : length / 1000 * 1000)),
-               recording.user(), recording.login(), recording.node(), recording.kind(),
-               client::shown_bytes(recording.size_bytes()),
-               !recording.complete()          ? "partial"
-               : recording.ended_at_ms() == 0 ? "cut off"
-                                              : "complete",
-               command});
+  const std::string table = client::recordings_table(response, context.now(), context.colour());
+  if (table.empty()) {
+    const bool filtered = !filter.user.empty() || !filter.node.empty() || since != 0 || until != 0;
+    say(filtered ? "no recordings like that" : "no recordings yet");
   }
-  return context.print(table.text(context.colour()));
+  return context.print(table);
 }
 
 Status recordings_play(Context& context, const PlayFlags& flags) {
-  recording::PlayOptions options{.speed = flags.speed};
+  client::prepare_playback();
+  client::PlaybackOptions options{.speed = flags.speed};
   if (!flags.skip_idle.empty()) {
     const auto longest = parse_duration(flags.skip_idle);
     if (!longest) return fail(ErrorCode::kInvalidArgument, "--skip-idle: {}", longest.error().message);
     options.max_idle = *longest;
   }
-  MEZ_TRY(recording::Reader reader, open_recording(context, flags.id));
-  std::optional<client::RawTerminal> raw;
-  const bool interactive = client::is_terminal(STDIN_FILENO) && client::is_terminal(STDOUT_FILENO);
-  if (interactive) {
-    const recording::Header& header = reader.header();
-    say(fmt::format("{} as {} on {}{}; space pauses, + and - change the speed, q ends", printable(header.user),
-                    printable(header.login), printable(header.node),
-                    header.command.empty() ? "" : ": " + printable(header.command)));
-    if (auto entered = client::RawTerminal::enter(STDIN_FILENO)) {
-      raw.emplace(std::move(*entered));
-      options.keys_fd = STDIN_FILENO;
-    }
+  if (!flags.at.empty()) {
+    MEZ_TRY(options.start, client::parse_offset(flags.at));
   }
-  const Status status = recording::play(reader, STDOUT_FILENO, options);
-  if (interactive) {
-    // What the session left switched on in the terminal: alternate screen, hidden cursor, colours, mouse, paste.
-    (void)context.print("\x1b[?1049l\x1b[?25h\x1b[0m\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?2004l\r\n");
+  if (client::names_file(flags.id)) {
+    MEZ_TRY(recording::Reader reader, client::open_recording_file(flags.id, flags.identity));
+    return client::play_recording(reader, options, say);
   }
-  raw.reset();
-  MEZ_CHECK(status);
-  say_if_torn(reader);
-  return {};
+  MEZ_TRY(const auto about, describe(context, flags.id));
+  if (about.ended_at_ms() > 0) options.length = std::chrono::milliseconds(about.ended_at_ms() - about.started_at_ms());
+  MEZ_TRY(recording::Reader reader, open_recording(context, flags.id, flags.identity));
+  return client::play_recording(reader, options, say);
 }
 
 Status recordings_export(Context& context, const RecordingExportFlags& flags) {
-  MEZ_TRY(recording::Reader reader, open_recording(context, flags.id));
+  Result<recording::Reader> reader = client::names_file(flags.id)
+                                         ? client::open_recording_file(flags.id, flags.identity)
+                                         : open_recording(context, flags.id, flags.identity);
+  if (!reader) return std::unexpected(reader.error());
   MEZ_TRY(Target target, Target::open(flags.output));
   const recording::Sink sink = [&](std::string_view text) { return target.write(text); };
   const auto input = flags.input ? recording::InputEvents::kInclude : recording::InputEvents::kLeaveOut;
-  const Status status =
-      flags.format == "text" ? recording::export_text(reader, sink) : recording::export_asciicast(reader, input, sink);
+  const Status status = flags.format == "text" ? recording::export_text(*reader, sink)
+                                               : recording::export_asciicast(*reader, input, sink);
   if (!status) {
     // To a pipe goes what verified; a file does not appear at all.
     if (flags.output.empty()) (void)target.flush();
     return status;
   }
   MEZ_CHECK(target.finish());
-  say_if_torn(reader);
+  say_if_torn(*reader);
   return {};
 }
 
-Status recordings_delete(Context& context, const std::string& id) {
+Status recordings_delete(Context& context, const RecordingDeleteFlags& flags) {
   v1::NameRequest request;
-  request.set_name(id);
+  request.set_name(flags.id);
+  if (!flags.yes) {
+    if (!client::is_terminal(STDIN_FILENO)) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "a removed recording can't be brought back; say --yes where nobody can be asked");
+    }
+    MEZ_TRY(const auto about, describe(context, flags.id));
+    MEZ_TRY(const std::string answer, client::ask_line(fmt::format("Remove the recording of {}, for good? [y/N] ",
+                                                                   client::recording_text(about, context.now()))));
+    if (answer != "y" && answer != "Y" && answer != "yes") {
+      return fail(ErrorCode::kFailedPrecondition, "nothing was removed");
+    }
+  }
   v1::Empty response;
   MEZ_CHECK(context.call("DeleteRecording", request, response));
-  return context.print(fmt::format("recording {} removed\n", printable(id)));
+  return context.print(fmt::format("recording {} removed\n", printable(flags.id)));
 }
 
 }  // namespace mezite::mezctl

@@ -76,6 +76,24 @@ Result<int> scp(const ScpOptions& options);
 // Joins standard input and output with the node's SSH server: for ProxyCommand. target: "[login@]node[:port]".
 Result<int> proxy_ssh(const std::string& proxy, const std::string& target, const std::string& login);
 
+struct RecordingListOptions {
+  std::string proxy;
+  std::string user, node, since, until;
+  int limit = 0;
+  Format format = Format::kText;
+};
+Result<int> list_recordings(const RecordingListOptions& options);
+
+struct PlayOptions {
+  std::string proxy;
+  std::string session;  // its id, or a file's path
+  double speed = 1;
+  std::string skip_idle;  // longest pause; empty: as it was
+  std::string at;         // "1m30s", "0:01:30"
+  std::string identity;   // file
+};
+Result<int> play(const PlayOptions& options);
+
 Result<int> print_config(const std::string& proxy);
 
 }  // namespace mezite::msh

@@ -33,6 +33,8 @@ struct Flags {
   ListOptions list;
   SshOptions ssh;
   ScpOptions scp;
+  RecordingListOptions recordings;
+  PlayOptions play;
   std::string ttl = "12h";
   std::string proxy;
   std::string target;
@@ -198,6 +200,40 @@ void add_scp(CLI::App& app, Flags& flags) {
       "  msh scp web-01:app.conf web-02:app.conf");
 }
 
+void add_recordings(CLI::App& app, Flags& flags) {
+  auto* play = app.add_subcommand("play", "Play a recorded session");
+  add_proxy(play, flags.play.proxy);
+  play->add_option("session", flags.play.session, "its id, as `msh recordings ls` shows it, or a file")
+      ->required()
+      ->option_text("SESSION");
+  play->add_option("--speed", flags.play.speed, "times as fast (0.1 to 100)")->check(CLI::Range(0.1, 100.0));
+  play->add_flag("--skip-idle{2s}", flags.play.skip_idle, "no pause longer than 2s, or than --skip-idle=DURATION");
+  play->add_option("--at", flags.play.at, "begin there: 90s, 1m30s or 0:01:30")->option_text("TIME");
+  play->add_option("--identity", flags.play.identity, "the file with the private key, of an encrypted recording")
+      ->option_text("FILE");
+  play->footer(
+      "Space pauses, '.' steps, left and right go 5s, down and up a minute, 0-9 tenths, + and - change the speed, q "
+      "ends.\n"
+      "Without a terminal it plays into the pipe.\n"
+      "Examples:\n"
+      "  msh play f81d4fae-7dec-41d0-a765-00a0c91e6bf6\n"
+      "  msh play f81d4fae-7dec-41d0-a765-00a0c91e6bf6 --speed=4 --skip-idle --at=0:12:30\n"
+      "  msh play ./session.mezrec");
+
+  auto* recordings = app.add_subcommand("recordings", "Recorded sessions");
+  recordings->require_subcommand(1);
+  auto* list =
+      recordings->add_subcommand("ls", "List yours, newest first; with the right to it everybody's")->alias("list");
+  add_proxy(list, flags.recordings.proxy);
+  list->add_option("--user", flags.recordings.user, "of this user");
+  list->add_option("--node", flags.recordings.node, "on this node");
+  list->add_option("--since", flags.recordings.since, "began a duration ago (10m, 24h, 7d) or at a time, or later");
+  list->add_option("--until", flags.recordings.until, "began before a duration ago or a time");
+  list->add_option("--limit", flags.recordings.limit, "at most this many")->check(CLI::Range(0, 1000));
+  add_format(list, flags.format);
+  list->footer("Examples:\n  msh recordings ls --since=7d\n  msh recordings ls --node=web-01 --format=json");
+}
+
 Result<int> run(CLI::App& app, Flags& flags) {
   const auto chosen = [&app](const char* name) { return app.got_subcommand(name); };
   if (chosen("login")) {
@@ -214,6 +250,11 @@ Result<int> run(CLI::App& app, Flags& flags) {
     return list_nodes(flags.list);
   }
   if (chosen("config")) return print_config(flags.proxy);
+  if (chosen("play")) return play(flags.play);
+  if (chosen("recordings")) {
+    flags.recordings.format = format_of(flags.format);
+    return list_recordings(flags.recordings);
+  }
   if (chosen("ssh")) return ssh(flags.ssh);
   if (chosen("scp")) return scp(flags.scp);
   if (chosen("completion")) {
@@ -249,6 +290,7 @@ int main(int argc, char** argv) {
   add_lists(app, flags);
   add_ssh(app, flags);
   add_scp(app, flags);
+  add_recordings(app, flags);
   auto* completion = app.add_subcommand("completion", "Print a completion script for a shell");
   completion->add_option("shell", flags.shell, "bash, zsh or fish")
       ->required()
