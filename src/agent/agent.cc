@@ -8,6 +8,7 @@
 #include <deque>
 #include <random>
 
+#include "agent/hub/balancer.hh"
 #include "agent/hub/control.hh"
 #include "agent/hub/hub_api.hh"
 #include "agent/join.hh"
@@ -87,11 +88,17 @@ Result<Tracing> open_tracing(const Config& config, EventLog& events) {
   return tracing;
 }
 
+// Empty when there is none.
+struct Balancer {
+  std::string roots;  // PEM
+  BalancerTls tls;
+};
+
 // Everything that runs once the agent has joined. Its own calls are on the main shard.
 class Agent {
  public:
   Agent(Config config, std::filesystem::path config_file, AgentIdentity identity, IdentityFolder folder,
-        recording::Spool spool, std::unique_ptr<EventLog> events, Tracing tracing)
+        recording::Spool spool, std::unique_ptr<EventLog> events, Tracing tracing, Balancer balancer)
       : config_(std::move(config)),
         config_file_(std::move(config_file)),
         folder_(std::move(folder)),
@@ -102,7 +109,8 @@ class Agent {
         enhanced_(tracing.text()),
         tracer_problem_(std::move(tracing.problem)),
         tracer_(std::move(tracing.tracer)),
-        api_(config_.auth_addr, *identity_),
+        balancer_(std::move(balancer.tls)),
+        api_(config_.auth_addr, *identity_, std::move(balancer.roots)),
         event_sender_(
             *events_, [this](const std::vector<std::string>& lines) { return api_.emit_events(lines); },
             [this] { return node_event(audit::EventKind::kAuditEventRefused, *node_.current(), clock_); }),
@@ -110,7 +118,7 @@ class Agent {
         recorder_(std::make_unique<recording::Recorder>(spool_, clock_)),
         workers_(kWorkers),
         server_(server_options(), {identity_->ssh_host_key()}),
-        control_(main_, workers_, clock_, config_.proxy_addr, control_callbacks()) {}
+        control_(main_, workers_, clock_, config_.proxy_addr, control_callbacks(), balancer_) {}
 
   Status run();
 
@@ -152,6 +160,7 @@ class Agent {
   const std::string enhanced_;  // what the hub is told of it
   const std::string tracer_problem_;
   std::unique_ptr<KernelTracer> tracer_;
+  const BalancerTls balancer_;
   HubApi api_;
   EventSender event_sender_;
   RecordingSender recording_sender_;
@@ -336,6 +345,14 @@ void Agent::connect(DialOrder order) {
     auto then = [this, &shard, order](Result<net::Connected> connected) {
       Status dialled;
       std::string preface = "MEZITE-DIAL/1 " + order.token + "\n";
+      if (connected) {
+        Result<UniqueFd> way = balancer_.wrap(shard, std::move(connected->fd), config_.proxy_addr.host);
+        if (way) {
+          connected->fd = std::move(*way);
+        } else {
+          connected = std::unexpected(way.error());
+        }
+      }
       if (!connected) {
         dialled = std::unexpected(connected.error());
       } else if (::send(connected->fd.get(), preface.data(), preface.size(), MSG_NOSIGNAL) !=
@@ -519,10 +536,10 @@ void Agent::wait_for_sessions(SteadyTime limit) {
 Status block_agent_signals() { return net::Shard::block_signals({SIGTERM, SIGINT, SIGHUP}); }
 
 Status run_agent(Config config, const std::filesystem::path& config_file) {
+  Balancer balancer;
   if (config.tls_wrap == TlsWrap::kOn) {
-    return fail(
-        ErrorCode::kInvalidArgument,
-        "MEZITE_TLS_WRAP is not there yet: let the load balancer pass TCP through to 3024 and 3025, and unset it");
+    MEZ_TRY(balancer.roots, balancer_roots(config.tls_ca_file));
+    MEZ_TRY(balancer.tls, BalancerTls::of(balancer.roots));
   }
   ::signal(SIGPIPE, SIG_IGN);
   if (Status made = make_directories(config.data_dir, 0700); !made) {
@@ -549,7 +566,7 @@ Status run_agent(Config config, const std::filesystem::path& config_file) {
   }
   config.join_token = Secret();
   Agent agent(std::move(config), config_file, std::move(*identity), std::move(folder), std::move(*spool),
-              std::move(events), std::move(tracing));
+              std::move(events), std::move(tracing), std::move(balancer));
   return agent.run();
 }
 

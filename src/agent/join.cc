@@ -2,6 +2,7 @@
 
 #include <random>
 
+#include "agent/hub/balancer.hh"
 #include "agent/hub/control.hh"
 #include "agent/hub/hub_api.hh"
 #include "base/log.hh"
@@ -22,13 +23,19 @@ bool worth_another_try(const Error& error) {
 
 Result<AgentIdentity> try_once(const Config& config, const std::vector<std::string>& pins, const AgentKeys& keys,
                                aws::CredentialChain* iam) {
-  MEZ_TRY(auto chain, hub_chain(config.auth_addr, kProbeLimit));
-  MEZ_TRY(PinnedHub pinned, pin_hub(chain, pins, system_clock().now()));
   JoinOrder order{.token = config.join_token.text(), .iam = iam, .pin = pins[0]};
   order.node_name = config.node_name;
   order.hostname = config.hostname;
   order.labels = evaluate_labels(config);
-  Result<AgentIdentity> identity = join_hub(config.auth_addr, pinned, order, keys);
+  Result<AgentIdentity> identity = [&]() -> Result<AgentIdentity> {
+    if (config.tls_wrap == TlsWrap::kOn) {
+      MEZ_TRY(std::string roots, balancer_roots(config.tls_ca_file));
+      return join_hub_through(config.auth_addr, roots, pins, order, keys);
+    }
+    MEZ_TRY(auto chain, hub_chain(config.auth_addr, kProbeLimit));
+    MEZ_TRY(PinnedHub pinned, pin_hub(chain, pins, system_clock().now()));
+    return join_hub(config.auth_addr, pinned, order, keys);
+  }();
   if (identity || worth_another_try(identity.error()) || iam) return identity;
   return fail(identity.error().code, "{}; if the token is the reason, {}", identity.error().message, kFreshToken);
 }

@@ -321,10 +321,9 @@ void add_auth(std::vector<ConfigKey>& keys) {
                      bool_into([](C& c) -> auto& { return c.auth.grpc_allow_http; }),
                      "Also accept cleartext HTTP/2 on `auth.listen_addr`, for a load balancer that ends TLS.",
                      {.variables = {"MEZITE_GRPC_ALLOW_HTTP"}, .honoured = {"false"}}));
-  keys.push_back(
-      key("auth.h2c", "truth value", "false", kBool, bool_into([](C& c) -> auto& { return c.auth.h2c; }),
-          "Accept cleartext HTTP/2 only, for a load balancer that ends TLS. Agents sign each call (`MEZITE_TLS_WRAP`).",
-          {.honoured = {"false"}}));
+  keys.push_back(key(
+      "auth.h2c", "truth value", "false", kBool, bool_into([](C& c) -> auto& { return c.auth.h2c; }),
+      "Accept cleartext HTTP/2 only, for a load balancer that ends TLS. Agents sign each call (`MEZITE_TLS_WRAP`)."));
   keys.push_back(key("auth.iam.sts_endpoint", "url", "https://sts.amazonaws.com", "use http:// or https://",
                      url_into([](C& c) -> std::string& { return c.auth.sts_endpoint; }),
                      "AWS STS, where nodes that join with `--join-method=iam` are asked for. Nothing else is ever "

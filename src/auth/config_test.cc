@@ -129,8 +129,8 @@ TEST_F(ConfigTest, WhatIsNotSupportedIsRefusedNotIgnored) {
   // Every such key accepts its own default.
   EXPECT_EQ(problem("database: {driver: sqlite, host: localhost, port: 5432}\nauth: {grpc_allow_http: false}\n"),
             "(accepted)");
-  variables_ = {{"MEZITE_AUTH_H2C", "true"}};
-  EXPECT_THAT(problem(""), HasSubstr("MEZITE_AUTH_H2C (auth.h2c)"));
+  variables_ = {{"MEZITE_GRPC_ALLOW_HTTP", "true"}};
+  EXPECT_THAT(problem(""), HasSubstr("MEZITE_GRPC_ALLOW_HTTP (auth.grpc_allow_http)"));
   variables_ = {{"MEZITE_DB_HOST", "db.example"}};
   EXPECT_THAT(problem(""), HasSubstr("MEZITE_DB_HOST"));
   variables_ = {{"MEZITE_DB_DRIVER", "sqlite"}, {"MEZITE_DATABASE_DRIVER", "postgres"}};

@@ -47,8 +47,14 @@ std::chrono::milliseconds reconnect_delay(unsigned failures, std::uint64_t rando
 // One connection after the other; each attempt is an Attempt of its own, so that nothing of an old one can reach a new.
 class ControlConnection::Body : public std::enable_shared_from_this<Body> {
  public:
-  Body(net::Shard& on, net::WorkerPool& pool, const Clock& time, net::HostPort to, ControlCallbacks calls)
-      : shard(on), workers(pool), clock(time), hub(std::move(to)), callbacks(std::move(calls)) {}
+  Body(net::Shard& on, net::WorkerPool& pool, const Clock& time, net::HostPort to, ControlCallbacks calls,
+       BalancerTls in_front)
+      : shard(on),
+        workers(pool),
+        clock(time),
+        hub(std::move(to)),
+        balancer(std::move(in_front)),
+        callbacks(std::move(calls)) {}
 
   class Attempt;
 
@@ -64,6 +70,7 @@ class ControlConnection::Body : public std::enable_shared_from_this<Body> {
   net::WorkerPool& workers;
   const Clock& clock;
   const net::HostPort hub;
+  const BalancerTls balancer;
   ControlCallbacks callbacks;
   std::shared_ptr<const AgentIdentity> identity;
   std::shared_ptr<Attempt> attempt;
@@ -231,8 +238,10 @@ void ControlConnection::Body::connect() {
     auto self = weak.lock();
     if (!self || self->stopped) return;
     if (!connected) return self->ended(nullptr, connected.error());
+    Result<UniqueFd> way = self->balancer.wrap(self->shard, std::move(connected->fd), self->hub.host);
+    if (!way) return self->ended(nullptr, way.error());
     self->attempt = std::make_shared<Attempt>(*self);
-    self->attempt->start(std::move(connected->fd));
+    self->attempt->start(std::move(*way));
   });
 }
 
@@ -304,8 +313,8 @@ void ControlConnection::Body::drop() {
 }
 
 ControlConnection::ControlConnection(net::Shard& shard, net::WorkerPool& workers, const Clock& clock, net::HostPort hub,
-                                     ControlCallbacks callbacks)
-    : body_(std::make_shared<Body>(shard, workers, clock, std::move(hub), std::move(callbacks))) {}
+                                     ControlCallbacks callbacks, BalancerTls balancer)
+    : body_(std::make_shared<Body>(shard, workers, clock, std::move(hub), std::move(callbacks), std::move(balancer))) {}
 
 ControlConnection::~ControlConnection() { body_->drop(); }
 

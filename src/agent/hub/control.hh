@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "access/labels.hh"
+#include "agent/hub/balancer.hh"
 #include "agent/hub/identity.hh"
 #include "base/clock.hh"
 #include "net/address.hh"
@@ -49,7 +50,7 @@ class ControlConnection {
  public:
   // Shard, workers and clock outlive it.
   ControlConnection(net::Shard& shard, net::WorkerPool& workers, const Clock& clock, net::HostPort hub,
-                    ControlCallbacks callbacks);
+                    ControlCallbacks callbacks, BalancerTls balancer = {});
   ~ControlConnection();
 
   // For connections from now on.

@@ -6,6 +6,7 @@
 #include <functional>
 #include <set>
 
+#include "agent/hub/sealer.hh"
 #include "agent/settings/version.hh"
 #include "aws/sts.hh"
 #include "base/log.hh"
@@ -157,16 +158,36 @@ WorkloadState parse_workloads(const v1::Snapshot& message) {
   return state;
 }
 
+using Stub = v1::AgentService::Stub;
+
+// As it is, or, with a sealer, signed and with an answer that is believed for its own signature.
+template <class Request, class Response>
+grpc::Status call_hub(Stub& stub, const Sealer* sealer, grpc::ClientContext* context, const char* method,
+                      grpc::Status (Stub::*direct)(grpc::ClientContext*, const Request&, Response*),
+                      const Request& request, Response* response) {
+  if (!sealer) return (stub.*direct)(context, request, response);
+  Result<v1::SealedCall> call = sealer->seal(method, request.SerializeAsString());
+  if (!call) return {grpc::StatusCode::INTERNAL, call.error().message};
+  v1::SealedAnswer answer;
+  grpc::Status status = stub.Sealed(context, *call, &answer);
+  if (!status.ok()) return status;
+  Result<std::string> opened = sealer->open(*call, answer);
+  if (!opened) return {grpc::StatusCode::UNAUTHENTICATED, opened.error().message};
+  if (!response->ParseFromString(*opened)) return {grpc::StatusCode::INTERNAL, "its answer can't be read"};
+  return grpc::Status::OK;
+}
+
 // Asks for a challenge and signs, with it, what is asked for: other keys, names or labels in the same request, or
 // another hub, would need another signature.
-Result<grpc::Status> join_with_iam(v1::AgentService::Stub& stub, const JoinOrder& order, const v1::JoinRequest& request,
-                                   v1::JoinResponse& response) {
+Result<grpc::Status> join_with_iam(Stub& stub, const Sealer* sealer, const JoinOrder& order,
+                                   const v1::JoinRequest& request, v1::JoinResponse& response) {
   MEZ_TRY(aws::Credentials credentials, order.iam->get());
   v1::JoinChallenge challenge;
   {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
-    grpc::Status status = stub.GetJoinChallenge(&context, {}, &challenge);
+    grpc::Status status = call_hub(stub, sealer, &context, "GetJoinChallenge", &Stub::GetJoinChallenge,
+                                   v1::GetJoinChallengeRequest(), &challenge);
     if (!status.ok()) return status;
   }
   v1::IamJoinRequest wire;
@@ -186,16 +207,11 @@ Result<grpc::Status> join_with_iam(v1::AgentService::Stub& stub, const JoinOrder
   }
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
-  return stub.JoinWithIam(&context, wire, &response);
+  return call_hub(stub, sealer, &context, "JoinWithIam", &Stub::JoinWithIam, wire, &response);
 }
 
-}  // namespace
-
-Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned, const JoinOrder& order,
-                               AgentKeys keys) {
-  grpc::SslCredentialsOptions tls;
-  tls.pem_root_certs = pinned.ca_pem;
-  auto stub = v1::AgentService::NewStub(make_channel(hub, tls, pinned.server_name));
+Result<AgentIdentity> join_by(Stub& stub, const Sealer* sealer, const net::HostPort& hub, const JoinOrder& order,
+                              AgentKeys keys) {
   v1::JoinRequest request;
   request.set_token(std::string(order.token));
   request.set_node_name(order.node_name);
@@ -207,16 +223,35 @@ Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned
   v1::JoinResponse response;
   grpc::Status status;
   if (order.iam) {
-    MEZ_TRY(status, join_with_iam(*stub, order, request, response));
+    MEZ_TRY(status, join_with_iam(stub, sealer, order, request, response));
   } else {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
-    status = stub->Join(&context, request, &response);
+    status = call_hub(stub, sealer, &context, "Join", &Stub::Join, request, &response);
   }
   wipe(*request.mutable_token());
   if (!status.ok()) return std::unexpected(error_of(status, hub, "joining"));
   return make_identity(response.node_id(), order.node_name, response.cluster_name(), std::move(keys),
                        read_certificates(response.certificates()));
+}
+
+}  // namespace
+
+Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned, const JoinOrder& order,
+                               AgentKeys keys) {
+  grpc::SslCredentialsOptions tls;
+  tls.pem_root_certs = pinned.ca_pem;
+  auto stub = v1::AgentService::NewStub(make_channel(hub, tls, pinned.server_name));
+  return join_by(*stub, nullptr, hub, order, std::move(keys));
+}
+
+Result<AgentIdentity> join_hub_through(const net::HostPort& balancer, const std::string& balancer_roots,
+                                       const std::vector<std::string>& pins, const JoinOrder& order, AgentKeys keys) {
+  grpc::SslCredentialsOptions tls;
+  tls.pem_root_certs = balancer_roots;
+  auto stub = v1::AgentService::NewStub(make_channel(balancer, tls, ""));
+  Sealer sealer = Sealer::before_join(pins);
+  return join_by(*stub, &sealer, balancer, order, std::move(keys));
 }
 
 // A channel with one set of credentials, and the calls that run on it.
@@ -225,6 +260,7 @@ struct HubApi::Connection {
   std::unique_ptr<v1::AgentService::Stub> stub;
   std::vector<crypto::X509Certificate> roots;
   std::string cluster_name;
+  std::optional<Sealer> sealer;  // behind a load balancer that ends TLS
   std::mutex mutex;
   std::set<grpc::ClientContext*> running;
   bool ended = false;
@@ -246,6 +282,18 @@ struct HubApi::Connection {
     return status;
   }
 
+  template <class Request, class Response>
+  grpc::Status call(const char* method, std::chrono::seconds limit,
+                    grpc::Status (Stub::*direct)(grpc::ClientContext*, const Request&, Response*),
+                    const Request& request, Response& response) {
+    return call<Response>(
+        limit,
+        [&](grpc::ClientContext* context, Response* out) {
+          return call_hub(*stub, sealer ? &*sealer : nullptr, context, method, direct, request, out);
+        },
+        response);
+  }
+
   // A channel makes progress with its handshake only while somebody waits for it, and a call that fails at once does
   // not: without this a channel that has lost its hub would find it again by luck. A call on a channel that is not
   // there when the wait is over fails at once and says why.
@@ -264,21 +312,32 @@ struct HubApi::Connection {
   }
 };
 
-HubApi::HubApi(net::HostPort hub, const AgentIdentity& identity) : hub_(std::move(hub)) { set_identity(identity); }
+HubApi::HubApi(net::HostPort hub, const AgentIdentity& identity, std::string balancer_roots)
+    : hub_(std::move(hub)), balancer_roots_(std::move(balancer_roots)) {
+  set_identity(identity);
+}
 
 HubApi::~HubApi() { shut_down(); }
 
 void HubApi::set_identity(const AgentIdentity& identity) {
   grpc::SslCredentialsOptions tls;
-  tls.pem_cert_chain = identity.x509_pem;
-  if (Result<Secret> key = identity.keys.tls_key.to_pem()) tls.pem_private_key = std::string(key->text());
   auto made = std::make_shared<Connection>();
+  if (balancer_roots_.empty()) {
+    tls.pem_cert_chain = identity.x509_pem;
+    if (Result<Secret> key = identity.keys.tls_key.to_pem()) tls.pem_private_key = std::string(key->text());
+  } else if (Result<Sealer> sealer = Sealer::of(identity)) {
+    made->sealer = std::move(*sealer);
+  } else {
+    log::error("the agent's own certificate can't be used", {{"error", sealer.error()}});
+    made->sealer = Sealer::before_join({});  // trusts no answer
+  }
   for (const std::string& pem : identity.trust.host_cas_pem) {
     tls.pem_root_certs += pem;
     if (auto root = crypto::X509Certificate::from_pem(pem)) made->roots.push_back(std::move(*root));
   }
   made->cluster_name = identity.cluster_name;
-  made->channel = make_channel(hub_, tls, identity.cluster_name);
+  if (!balancer_roots_.empty()) tls.pem_root_certs = balancer_roots_;
+  made->channel = make_channel(hub_, tls, balancer_roots_.empty() ? identity.cluster_name : "");
   made->stub = v1::AgentService::NewStub(made->channel);
   wipe(tls.pem_private_key);
   std::lock_guard lock(mutex_);
@@ -303,7 +362,7 @@ void HubApi::shut_down() {
 
 // gRPC says of a certificate that it does not trust no more than that a handshake failed: look for ourselves.
 Error HubApi::explain(const std::shared_ptr<Connection>& connection, Error error) {
-  if (error.code != ErrorCode::kUnavailable) return error;
+  if (error.code != ErrorCode::kUnavailable || !balancer_roots_.empty()) return error;
   auto chain = hub_chain(hub_, kProbeLimit);
   if (!chain) return {error.code, chain.error().message};
   Status trusted =
@@ -321,10 +380,7 @@ Error HubApi::explain(const std::shared_ptr<Connection>& connection, Error error
 Result<HubApi::Fetched> HubApi::get_snapshot() {
   auto use = connection();
   v1::Snapshot response;
-  grpc::Status status = use->call<v1::Snapshot>(
-      kCallLimit,
-      [&](grpc::ClientContext* context, v1::Snapshot* out) { return use->stub->GetSnapshot(context, {}, out); },
-      response);
+  grpc::Status status = use->call("GetSnapshot", kCallLimit, &Stub::GetSnapshot, v1::GetSnapshotRequest(), response);
   if (!status.ok()) return std::unexpected(explain(use, error_of(status, hub_, "fetching roles and keys")));
   MEZ_TRY(Snapshot snapshot, parse_snapshot(response));
   return Fetched{std::move(snapshot), read_trust(response.trust()), parse_workloads(response)};
@@ -336,10 +392,7 @@ Result<AgentIdentity> HubApi::renew(const AgentIdentity& identity) {
   request.set_ssh_public_key(identity.keys.host_key.public_key().to_text());
   request.set_tls_public_key_der(spki_of(identity.keys));
   v1::CertificateBundle response;
-  grpc::Status status = use->call<v1::CertificateBundle>(
-      kCallLimit,
-      [&](grpc::ClientContext* context, v1::CertificateBundle* out) { return use->stub->Renew(context, request, out); },
-      response);
+  grpc::Status status = use->call("Renew", kCallLimit, &Stub::Renew, request, response);
   if (!status.ok()) return std::unexpected(explain(use, error_of(status, hub_, "renewing certificates")));
   return make_identity(identity.node_id, identity.node_name, identity.cluster_name, identity.keys,
                        read_certificates(response));
@@ -350,12 +403,7 @@ Result<std::vector<RefusedEvent>> HubApi::emit_events(const std::vector<std::str
   v1::EmitEventsRequest request;
   for (const std::string& event : events_json) request.add_events_json(event);
   v1::EmitEventsResponse response;
-  grpc::Status status = use->call<v1::EmitEventsResponse>(
-      kCallLimit,
-      [&](grpc::ClientContext* context, v1::EmitEventsResponse* out) {
-        return use->stub->EmitEvents(context, request, out);
-      },
-      response);
+  grpc::Status status = use->call("EmitEvents", kCallLimit, &Stub::EmitEvents, request, response);
   if (!status.ok()) return std::unexpected(error_of(status, hub_, "sending audit events"));
   std::vector<RefusedEvent> refused;
   for (const v1::RefusedEvent& event : response.refused()) {
@@ -374,12 +422,7 @@ Result<recording::PutReceipt> HubApi::put(const recording::PutRequest& put) {
   request.set_sha256(put.sha256.data(), put.sha256.size());
   request.set_header_json(std::string(put.header_json));
   v1::PutRecordingChunkResponse response;
-  grpc::Status status = use->call<v1::PutRecordingChunkResponse>(
-      kUploadLimit,
-      [&](grpc::ClientContext* context, v1::PutRecordingChunkResponse* out) {
-        return use->stub->PutRecordingChunk(context, request, out);
-      },
-      response);
+  grpc::Status status = use->call("PutRecordingChunk", kUploadLimit, &Stub::PutRecordingChunk, request, response);
   if (!status.ok()) return std::unexpected(error_of(status, hub_, "uploading"));
   if (response.size() < 0) return fail(ErrorCode::kProtocol, "the hub at {} answers with a negative size", hub_.text());
   return recording::PutReceipt{.size = static_cast<std::uint64_t>(response.size()), .verified = response.verified()};
@@ -391,12 +434,7 @@ Result<crypto::X509Certificate> HubApi::issue_x509_svid(const std::string& regis
   request.set_name(registration);
   request.set_public_key_der(to_text(public_key_spki));
   v1::IssueX509SvidResponse response;
-  grpc::Status status = use->call<v1::IssueX509SvidResponse>(
-      kCallLimit,
-      [&](grpc::ClientContext* context, v1::IssueX509SvidResponse* out) {
-        return use->stub->IssueWorkloadX509(context, request, out);
-      },
-      response);
+  grpc::Status status = use->call("IssueWorkloadX509", kCallLimit, &Stub::IssueWorkloadX509, request, response);
   if (!status.ok()) return std::unexpected(error_of(status, hub_, "asking for an X509-SVID"));
   return crypto::X509Certificate::from_pem(response.certificate_pem());
 }
@@ -408,12 +446,7 @@ Result<SvidIssuer::Jwt> HubApi::issue_jwt_svid(const std::string& registration,
   request.set_name(registration);
   for (const std::string& audience : audiences) request.add_audiences(audience);
   v1::IssueJwtSvidResponse response;
-  grpc::Status status = use->call<v1::IssueJwtSvidResponse>(
-      kCallLimit,
-      [&](grpc::ClientContext* context, v1::IssueJwtSvidResponse* out) {
-        return use->stub->IssueWorkloadJwt(context, request, out);
-      },
-      response);
+  grpc::Status status = use->call("IssueWorkloadJwt", kCallLimit, &Stub::IssueWorkloadJwt, request, response);
   if (!status.ok()) return std::unexpected(error_of(status, hub_, "asking for a JWT-SVID"));
   return Jwt{.token = response.token(), .expires_at = from_unix_millis(response.expires_at_ms())};
 }

@@ -31,10 +31,17 @@ struct JoinOrder {
 Result<AgentIdentity> join_hub(const net::HostPort& hub, const PinnedHub& pinned, const JoinOrder& order,
                                AgentKeys keys);
 
+// The same through a load balancer that ends TLS: its certificate must lead to one of balancer_roots (PEM), and the
+// hub's answers to a Host CA with each of the pins.
+Result<AgentIdentity> join_hub_through(const net::HostPort& balancer, const std::string& balancer_roots,
+                                       const std::vector<std::string>& pins, const JoinOrder& order, AgentKeys keys);
+
 // As an agent that has joined. Thread-safe. Errors name host, port and cause.
 class HubApi final : public recording::UploadTarget, public SvidIssuer {
  public:
-  HubApi(net::HostPort hub, const AgentIdentity& identity);
+  // balancer_roots: PEM of those whose certificates a load balancer shows that ends TLS; calls are sealed then. "":
+  // none.
+  HubApi(net::HostPort hub, const AgentIdentity& identity, std::string balancer_roots = "");
   ~HubApi() override;
 
   // New certificates: calls from now on use them.
@@ -63,6 +70,7 @@ class HubApi final : public recording::UploadTarget, public SvidIssuer {
   Error explain(const std::shared_ptr<Connection>& connection, Error error);
 
   const net::HostPort hub_;
+  const std::string balancer_roots_;
   std::mutex mutex_;
   std::shared_ptr<Connection> connection_;
   bool shut_down_ = false;

@@ -1,10 +1,15 @@
 // The API of agents: joining with a token, everything else by client certificate.
+#include <functional>
+#include <map>
+
+#include "auth/rpc/sealed.hh"
 #include "auth/rpc/services_of_grpc.hh"
 #include "auth/rpc/workloads.hh"
 #include "auth/use/iam_join.hh"
 #include "auth/use/node.hh"
 #include "auth/use/session_data.hh"
 #include "auth/use/workload.hh"
+#include "base/log.hh"
 #include "base/text.hh"
 #include "mezite/v1/agent.grpc.pb.h"
 
@@ -134,7 +139,27 @@ Status put_chunk(Services& services, const Call& call, const v1::PutRecordingChu
 class AgentService final : public v1::AgentService::CallbackService {
  public:
   AgentService(Services& services, Dispatcher& dispatcher)
-      : services_(services), dispatcher_(dispatcher), iam_joins_(services) {}
+      : services_(services), dispatcher_(dispatcher), iam_joins_(services), sealed_calls_(services) {
+    add_sealed<v1::JoinRequest, v1::JoinResponse>("Join", Policy::new_agent(), join);
+    add_sealed<v1::GetJoinChallengeRequest, v1::JoinChallenge>(
+        "GetJoinChallenge", Policy::new_agent(), [this](Services&, const Call&, const auto&, v1::JoinChallenge& out) {
+          return give_challenge(iam_joins_, out);
+        });
+    add_sealed<v1::IamJoinRequest, v1::JoinResponse>(
+        "JoinWithIam", Policy::new_agent(),
+        [this](Services& all, const Call& from, const v1::IamJoinRequest& in, v1::JoinResponse& out) {
+          return join_with_iam(all, iam_joins_, from, in, out);
+        });
+    add_sealed<v1::RenewRequest, v1::CertificateBundle>("Renew", Policy::agent(), renew);
+    add_sealed<v1::GetSnapshotRequest, v1::Snapshot>("GetSnapshot", Policy::agent(), snapshot);
+    add_sealed<v1::EmitEventsRequest, v1::EmitEventsResponse>("EmitEvents", Policy::agent(), emit);
+    add_sealed<v1::PutRecordingChunkRequest, v1::PutRecordingChunkResponse>("PutRecordingChunk", Policy::agent(),
+                                                                            put_chunk);
+    add_sealed<v1::IssueX509SvidRequest, v1::IssueX509SvidResponse>("IssueWorkloadX509", Policy::agent(),
+                                                                    issue_workload_x509);
+    add_sealed<v1::IssueJwtSvidRequest, v1::IssueJwtSvidResponse>("IssueWorkloadJwt", Policy::agent(),
+                                                                  issue_workload_jwt);
+  }
 
 #define MEZ_RPC(method, Request, Response, policy, handler)                                          \
   grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context, const v1::Request* request, \
@@ -144,12 +169,12 @@ class AgentService final : public v1::AgentService::CallbackService {
     });                                                                                              \
   }
 
-  MEZ_RPC(Join, JoinRequest, JoinResponse, Policy::anyone(), join)
-  MEZ_RPC(GetJoinChallenge, GetJoinChallengeRequest, JoinChallenge, Policy::anyone(),
+  MEZ_RPC(Join, JoinRequest, JoinResponse, Policy::new_agent(), join)
+  MEZ_RPC(GetJoinChallenge, GetJoinChallengeRequest, JoinChallenge, Policy::new_agent(),
           [this](Services&, const Call&, const v1::GetJoinChallengeRequest&, v1::JoinChallenge& out) {
             return give_challenge(iam_joins_, out);
           })
-  MEZ_RPC(JoinWithIam, IamJoinRequest, JoinResponse, Policy::anyone(),
+  MEZ_RPC(JoinWithIam, IamJoinRequest, JoinResponse, Policy::new_agent(),
           [this](Services& services, const Call& from, const v1::IamJoinRequest& in, v1::JoinResponse& out) {
             return join_with_iam(services, iam_joins_, from, in, out);
           })
@@ -159,13 +184,60 @@ class AgentService final : public v1::AgentService::CallbackService {
   MEZ_RPC(PutRecordingChunk, PutRecordingChunkRequest, PutRecordingChunkResponse, Policy::agent(), put_chunk)
   MEZ_RPC(IssueWorkloadX509, IssueX509SvidRequest, IssueX509SvidResponse, Policy::agent(), issue_workload_x509)
   MEZ_RPC(IssueWorkloadJwt, IssueJwtSvidRequest, IssueJwtSvidResponse, Policy::agent(), issue_workload_jwt)
+  MEZ_RPC(Sealed, SealedCall, SealedAnswer, Policy::sealed(),
+          [this](Services&, const Call& from, const v1::SealedCall& in, v1::SealedAnswer& out) {
+            return run_sealed(from, in, out);
+          })
 
 #undef MEZ_RPC
 
  private:
+  // What one of the methods above does, on bytes.
+  struct SealedMethod {
+    Policy policy;
+    std::function<Status(const Call&, const std::string&, std::string&)> run;
+  };
+  template <class Request, class Response, class Handler>
+  void add_sealed(std::string name, Policy policy, Handler handler) {
+    auto run = [this, handler](const Call& call, const std::string& bytes, std::string& out) -> Status {
+      Request request;
+      Response response;
+      if (!request.ParseFromString(bytes)) return fail(ErrorCode::kInvalidArgument, "the request can't be read");
+      MEZ_CHECK(handler(services_, call, request, response));
+      out = response.SerializeAsString();
+      return {};
+    };
+    sealed_methods_.emplace(std::move(name), SealedMethod{policy, std::move(run)});
+  }
+
+  Status run_sealed(const Call& call, const v1::SealedCall& sealed, v1::SealedAnswer& answer) {
+    Result<SealedCalls::Opened> opened = sealed_calls_.open(sealed, call.caller.client_ip);
+    if (!opened) {
+      log::warn("a sealed call was refused", {{"from", call.caller.client_ip}, {"error", opened.error()}});
+      return std::unexpected(opened.error());
+    }
+    auto method = sealed_methods_.find(opened->method);
+    if (method == sealed_methods_.end()) {
+      return fail(ErrorCode::kInvalidArgument, "there is no such call; is mezd of the hub's version?");
+    }
+    net::Admission::Pass stranger;
+    if (method->second.policy.who == Policy::Who::kAgent) {
+      if (opened->caller.kind != Caller::Kind::kAgent) {
+        return fail(ErrorCode::kUnauthenticated, "this call needs an agent's signature; join the node first");
+      }
+    } else {
+      MEZ_TRY(stranger, services_.anonymous_calls.admit({call.caller.client_ip, 0}));
+    }
+    std::string response;
+    MEZ_CHECK(method->second.run(call.as(opened->caller), sealed.request(), response));
+    return sealed_calls_.seal(sealed, std::move(response), answer);
+  }
+
   Services& services_;
   Dispatcher& dispatcher_;
   IamJoins iam_joins_;
+  SealedCalls sealed_calls_;
+  std::map<std::string, SealedMethod, std::less<>> sealed_methods_;
 };
 
 }  // namespace

@@ -18,6 +18,9 @@ namespace mezite::auth::rpc {
 namespace {
 
 constexpr std::size_t kMaxTokenBytes = 1024;
+constexpr std::string_view kBalancer =
+    "this hub is behind a load balancer that ends TLS (auth.h2c), where agents sign each call: set "
+    "MEZITE_TLS_WRAP=true on the agent";
 
 // Finishes its call exactly once, also when the worker pool drops the task that owns it.
 class Ending {
@@ -98,7 +101,11 @@ Result<Caller> Dispatcher::identify(const Credentials& credentials, const Policy
     if (policy.who == Policy::Who::kAgent) return fail(ErrorCode::kPermissionDenied, "this call is for agents");
     return caller_of_local_peer(peer->uid, peer->pid);
   }
-  if (policy.who == Policy::Who::kAnyone) {
+  if (policy.who == Policy::Who::kNewAgent && transport_ == Transport::kCleartext) {
+    return fail(ErrorCode::kFailedPrecondition, "{}", kBalancer);
+  }
+  if (policy.who == Policy::Who::kAnyone || policy.who == Policy::Who::kNewAgent ||
+      policy.who == Policy::Who::kSealed) {
     Caller caller;
     caller.client_ip = ip;
     return caller;
@@ -107,6 +114,7 @@ Result<Caller> Dispatcher::identify(const Credentials& credentials, const Policy
     return fail(ErrorCode::kUnauthenticated, "the authorization metadata must be one \"Bearer TOKEN\"");
   }
   if (policy.who == Policy::Who::kAgent) {
+    if (transport_ == Transport::kCleartext) return fail(ErrorCode::kUnauthenticated, "{}", kBalancer);
     if (credentials.client_pem.empty()) {
       return fail(ErrorCode::kUnauthenticated,
                   "this call needs an agent's client certificate; join the node with a token first");
@@ -154,7 +162,8 @@ grpc::ServerUnaryReactor* Dispatcher::run(grpc::CallbackServerContext* context, 
       return ending.end(fail(ErrorCode::kTimeout, "the hub is busy: the call's deadline passed before it ran").error());
     }
     net::Admission::Pass stranger;
-    if (policy.who == Policy::Who::kAnyone && local_ == nullptr) {
+    bool unknown = policy.who == Policy::Who::kAnyone || policy.who == Policy::Who::kNewAgent;
+    if (unknown && local_ == nullptr) {
       Result<net::Admission::Pass> pass = services_.anonymous_calls.admit({peer_ip(credentials.peer), 0});
       if (!pass) return ending.end(pass.error());
       stranger = std::move(*pass);

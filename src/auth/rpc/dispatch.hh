@@ -23,7 +23,9 @@ namespace mezite::auth::rpc {
 // Who may make a call. There is no default: a method without a policy does not compile.
 struct Policy {
   enum class Who {
-    kAnyone,    // before there is an identity: Login, Join
+    kAnyone,    // before there is an identity: Login
+    kNewAgent,  // the same, for joining: not in clear
+    kSealed,    // the call carries its own proof, which the work looks at (sealed.hh)
     kUser,      // a signed-in user or the local socket; the work itself decides further
     kRoleRule,  // as kUser, and a rule of the user's roles covers resource and verb
     kAgent,     // a node, by its client certificate
@@ -32,6 +34,8 @@ struct Policy {
   std::string_view resource{}, verb{};
 
   static Policy anyone() { return {Who::kAnyone}; }
+  static Policy new_agent() { return {Who::kNewAgent}; }
+  static Policy sealed() { return {Who::kSealed}; }
   static Policy user() { return {Who::kUser}; }
   static Policy rule(std::string_view resource, std::string_view verb) { return {Who::kRoleRule, resource, verb}; }
   static Policy agent() { return {Who::kAgent}; }
@@ -58,16 +62,23 @@ class Call {
   Call(const Caller& who, const grpc::CallbackServerContext& context) : caller(who), context_(context) {}
   const Caller& caller;
   bool cancelled() const;  // nobody waits for the answer any more
+  // The same call by somebody else; `other` outlives it.
+  Call as(const Caller& other) const { return Call(other, context_); }
 
  private:
   const grpc::CallbackServerContext& context_;
 };
 
+// How calls come to a listener. kCleartext: a load balancer ended TLS, so there is no client certificate, and what
+// joins in plain messages could not tell the hub from it.
+enum class Transport { kTls, kCleartext };
+
 // Thread-safe. One for the TLS listener (local: null) and one for the local socket, whose callers are administrators by
 // their peer credentials and by nothing else.
 class Dispatcher {
  public:
-  explicit Dispatcher(Services& services, const LocalPeers* local = nullptr) : services_(services), local_(local) {}
+  explicit Dispatcher(Services& services, const LocalPeers* local = nullptr, Transport transport = Transport::kTls)
+      : services_(services), local_(local), transport_(transport) {}
 
   using Work = std::move_only_function<Status(const Call&)>;
   // Starts the call; method names it in the audit log. The work runs on a worker, once or never, and what it refers to
@@ -84,6 +95,7 @@ class Dispatcher {
 
   Services& services_;
   const LocalPeers* local_;
+  const Transport transport_;
   std::mutex mutex_;
   std::condition_variable landed_;
   std::size_t in_flight_ = 0;

@@ -97,7 +97,7 @@ bool is_admin_uid(std::uint32_t uid, std::uint32_t own_uid) { return uid == 0 ||
 
 struct Server::State {
   explicit State(Services& services)
-      : dispatcher(services),
+      : dispatcher(services, nullptr, services.config.auth.h2c ? Transport::kCleartext : Transport::kTls),
         local_dispatcher(services, &local->peers),
         admin(make_admin_service(services, dispatcher)),
         agent(make_agent_service(services, dispatcher)),
@@ -128,7 +128,13 @@ Result<std::unique_ptr<Server>> Server::start(Services& services, net::Shard& sh
   MEZ_CHECK(IamJoins::check_config(services.config));
   auto state = std::make_unique<State>(services);
   const net::HostPort& address = services.config.auth.listen_addr;
-  MEZ_TRY(state->credentials, make_tls_credentials([&services] { return tls_material(services); }, services.clock));
+  if (services.config.auth.h2c) {
+    state->credentials = grpc::InsecureServerCredentials();
+    log::warn("auth.h2c: the gRPC port speaks cleartext HTTP/2; let nothing but the load balancer reach it",
+              {{"address", address.text()}});
+  } else {
+    MEZ_TRY(state->credentials, make_tls_credentials([&services] { return tls_material(services); }, services.clock));
+  }
   {
     grpc::ServerBuilder builder;
     bound(builder);

@@ -1,0 +1,78 @@
+#include "auth/rpc/sealed.hh"
+
+#include "base/log.hh"
+#include "base/text.hh"
+#include "crypto/hash.hh"
+#include "mezite/v1/agent.pb.h"
+#include "net/sealed_labels.hh"
+
+namespace mezite::auth::rpc {
+namespace {
+
+constexpr std::size_t kMaxStatementBytes = 1024;
+constexpr std::size_t kMaxCertificateBytes = 16 << 10;
+
+bool is_hash_of(const std::string& hash, const std::string& bytes) {
+  auto digest = crypto::sha256(as_bytes(bytes));
+  return hash == as_text(BytesView(digest));
+}
+
+std::unexpected<Error> refuse(std::string_view why) {
+  return fail(ErrorCode::kUnauthenticated, "the call is not one that this hub takes: {}", why);
+}
+
+}  // namespace
+
+Result<SealedCalls::Opened> SealedCalls::open(const v1::SealedCall& call, std::string_view client_ip) {
+  v1::CallStatement statement;
+  if (call.statement().size() > kMaxStatementBytes || call.certificate().size() > kMaxCertificateBytes ||
+      call.proof().size() > kMaxStatementBytes || !statement.ParseFromString(call.statement())) {
+    return refuse("its statement can't be read");
+  }
+  if (statement.nonce().size() != 16) return refuse("its nonce is not of 16 bytes");
+  if (!is_hash_of(statement.request_sha256(), call.request())) return refuse("its content is not what was signed");
+  if (!is_hash_of(statement.certificate_sha256(), call.certificate())) {
+    return refuse("its certificate is not the one that was signed for");
+  }
+  Opened opened{.method = statement.method(), .caller = {}};
+  opened.caller.client_ip = std::string(client_ip);
+  if (call.certificate().empty()) return opened;
+  if (statement.audience() != services_.cluster_name()) return refuse("it is for another cluster");
+  MEZ_TRY(auto certificate, crypto::X509Certificate::from_der(as_bytes(call.certificate())));
+  MEZ_TRY(opened.caller, caller_of_certificate(services_, certificate.to_pem(), client_ip));
+  MEZ_TRY(crypto::VerifyingKey key, certificate.public_key());
+  if (key.algorithm() != crypto::KeyAlgorithm::kEcdsaP256) return refuse("its key is not of the kind that agents have");
+  std::string is_signed = net::kSealedCallLabel + call.statement();
+  if (!key.verify(crypto::SignatureHash::kSha256, as_bytes(is_signed), as_bytes(call.proof()))) {
+    return refuse("it is not signed by the key of its certificate");
+  }
+  // After the signature: nobody else can use up a node's nonces.
+  MEZ_CHECK(window_.take(opened.caller.name, statement.nonce(), from_unix_millis(statement.time_ms())));
+  return opened;
+}
+
+Result<HubCertificate> SealedCalls::certificate() {
+  const std::lock_guard lock(mutex_);
+  std::int64_t revision = services_.authority->trust_bundle().revision;
+  if (!certificate_ || services_.clock.now() >= certificate_->renew_at || trust_revision_ != revision) {
+    MEZ_TRY(certificate_, issue_hub_certificate(services_));
+    trust_revision_ = revision;
+  }
+  return *certificate_;
+}
+
+Status SealedCalls::seal(const v1::SealedCall& call, std::string response, v1::SealedAnswer& answer) {
+  MEZ_TRY(HubCertificate hub, certificate());
+  v1::AnswerStatement statement;
+  statement.set_call_sha256(to_text(crypto::sha256(as_bytes(call.statement()))));
+  statement.set_response_sha256(to_text(crypto::sha256(as_bytes(response))));
+  answer.set_statement(statement.SerializeAsString());
+  answer.set_response(std::move(response));
+  for (const crypto::X509Certificate& each : hub.identity.chain) answer.add_chain(to_text(each.to_der()));
+  std::string to_sign = net::kSealedAnswerLabel + answer.statement();
+  MEZ_TRY(Bytes signature, hub.identity.key.sign(crypto::SignatureHash::kSha256, as_bytes(to_sign)));
+  answer.set_signature(to_text(signature));
+  return {};
+}
+
+}  // namespace mezite::auth::rpc
