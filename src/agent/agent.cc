@@ -21,6 +21,7 @@
 #include "base/log.hh"
 #include "base/notify.hh"
 #include "net/connect.hh"
+#include "recording/live.hh"
 
 namespace mezite::agent {
 namespace {
@@ -114,7 +115,8 @@ class Agent {
         event_sender_(
             *events_, [this](const std::vector<std::string>& lines) { return api_.emit_events(lines); },
             [this] { return node_event(audit::EventKind::kAuditEventRefused, *node_.current(), clock_); }),
-        recording_sender_(spool_, api_, *events_, node_, clock_),
+        recording_sender_(spool_, api_, *events_, node_, config_.on_recording_failure, clock_),
+        live_(api_, clock_),
         recorder_(std::make_unique<recording::Recorder>(spool_, clock_)),
         workers_(kWorkers),
         server_(server_options(), {identity_->ssh_host_key()}),
@@ -164,6 +166,7 @@ class Agent {
   HubApi api_;
   EventSender event_sender_;
   RecordingSender recording_sender_;
+  recording::LiveStreams live_;
   std::unique_ptr<recording::Recorder> recorder_;
   net::Shard main_;
   net::ShardPool shards_;
@@ -195,6 +198,7 @@ ServerOptions Agent::server_options() {
   options.node = &node_;
   options.events = events_.get();
   options.recorder = recorder_.get();
+  options.live = &live_;
   options.recording_finished = [this] { recording_sender_.kick(); };
   options.pam_service = config_.pam_service;
   options.sftp_server = config_.sftp_server;
@@ -212,14 +216,20 @@ ControlCallbacks Agent::control_callbacks() {
     CaReport cas = cas_;
     // A rotation of the SPIFFE CA waits until the workloads here have certificates of the key that signs now.
     if (workload_api_ && !workload_api_->is_settled()) cas.spiffe.clear();
-    return AgentReport{
-        .hostname = node->hostname,
-        .labels = node->labels,
-        .snapshot_revision = snapshots_.current()->revision,
-        .sessions = static_cast<std::int32_t>(server_.sessions()),
-        .spool_bytes = static_cast<std::int64_t>(recording_sender_.spool_bytes() + events_->size_bytes()),
-        .cas = std::move(cas),
-        .enhanced_recording = enhanced_};
+    const RecordingSender::Backlog backlog = recording_sender_.backlog();
+    return AgentReport{.hostname = node->hostname,
+                       .labels = node->labels,
+                       .snapshot_revision = snapshots_.current()->revision,
+                       .sessions = static_cast<std::int32_t>(server_.sessions()),
+                       .spool_bytes = static_cast<std::int64_t>(backlog.spool.bytes + events_->size_bytes()),
+                       .recordings = {.files = static_cast<std::int64_t>(backlog.spool.waiting),
+                                      .bytes = static_cast<std::int64_t>(backlog.spool.bytes),
+                                      .limit_bytes = static_cast<std::int64_t>(backlog.limit_bytes),
+                                      .oldest_age_ms = backlog.spool.oldest_age.count(),
+                                      .set_aside = static_cast<std::int64_t>(backlog.spool.aside),
+                                      .upload_failures = static_cast<std::int64_t>(backlog.failures)},
+                       .cas = std::move(cas),
+                       .enhanced_recording = enhanced_};
   };
   callbacks.connected = [this] {
     [[maybe_unused]] Status ignored = notify_supervisor("STATUS=connected to the hub");
@@ -505,6 +515,7 @@ Status Agent::run() {
   event_sender_.stop();
   api_.shut_down();
   if (workload_api_) workload_api_->stop();
+  live_.stop();
   recording_sender_.stop();
   log::info("the node agent has stopped");
   return {};

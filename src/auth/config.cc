@@ -89,6 +89,13 @@ Status apply_environment(Config& config, const ConfigKey& key, const Environment
 
 // What no single key can know.
 Status check_together(const Config& config) {
+  if (config.recording.backend == RecordingBackend::kS3 && config.recording.s3_bucket.empty()) {
+    return fail(ErrorCode::kInvalidArgument, "recording.backend is s3, but recording.s3.bucket is not set");
+  }
+  if (!config.recording.s3_kms_key_id.empty() && config.recording.s3_encryption != S3Encryption::kKms) {
+    return fail(ErrorCode::kInvalidArgument,
+                "recording.s3.kms_key_id is set; set recording.s3.encryption to aws:kms as well");
+  }
   if (!config.proxy.enabled) return {};
   struct Listener {
     std::string_view key;
@@ -120,6 +127,8 @@ std::string_view name_of(RecordingMode mode) {
   }
   return "node";
 }
+
+std::string_view name_of(RecordingBackend backend) { return backend == RecordingBackend::kS3 ? "s3" : "local"; }
 
 std::string Config::redacted_dsn() const { return "sqlite:" + database_path().string(); }
 

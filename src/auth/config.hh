@@ -29,6 +29,7 @@ enum class S3Encryption { kNone, kAes256, kKms };
 enum class DatabaseDriver { kSqlite, kPostgres };
 
 std::string_view name_of(RecordingMode mode);  // as the file spells it
+std::string_view name_of(RecordingBackend backend);
 
 struct Config {
   std::string cluster_name;

@@ -6,6 +6,7 @@
 
 #include "base/clock.hh"
 #include "base/text.hh"
+#include "recording/recipient.hh"
 
 namespace mezite::auth {
 namespace {
@@ -171,6 +172,15 @@ Status set_previous_hmac_keys(Config& config, const RawValue& value) {
     if (item.size() < 16) return fail(ErrorCode::kInvalidArgument, "a key is shorter than 16 characters");
     config.audit.previous_hmac_keys.emplace_back(std::string_view(item));
   }
+  return {};
+}
+
+Status set_recording_recipients(Config& config, const RawValue& value) {
+  if (value.items.size() > recording::kMaxRecipients) {
+    return fail(ErrorCode::kInvalidArgument, "at most {} recipients", recording::kMaxRecipients);
+  }
+  for (const std::string& item : value.items) MEZ_CHECK(recording::parse_recipient(item));
+  config.recording.recipients = value.items;
   return {};
 }
 
@@ -401,29 +411,26 @@ void add_recording_and_audit(std::vector<ConfigKey>& keys) {
                                                                               {"off", RecordingMode::kOff}}),
           "`node`: the agent spools a session and uploads it; `node-sync`: it streams live; `proxy`: agentless "
           "nodes, recorded at the proxy; `off`: nothing is recorded.",
-          {.honoured = {"node", "off"}}));
+          {.honoured = {"node", "node-sync", "off"}}));
   keys.push_back(key("recording.backend", "choice", "local", "use local or s3",
                      choice_into([](C& c) -> auto& { return c.recording.backend; },
                                  std::vector<std::pair<std::string_view, RecordingBackend>>{
                                      {"local", RecordingBackend::kLocal}, {"s3", RecordingBackend::kS3}}),
-                     "Where recordings are kept: `local` (`recordings/` in `data_dir`) or `s3`.",
-                     {.honoured = {"local"}}));
+                     "Where recordings are kept: `local` (`recordings/` in `data_dir`) or `s3`."));
   keys.push_back(key("recording.s3.bucket", "text", "", kAnyText,
-                     text_into([](C& c) -> auto& { return c.recording.s3_bucket; }), "S3 bucket.",
-                     {.honoured = kNotYet}));
+                     text_into([](C& c) -> auto& { return c.recording.s3_bucket; }),
+                     "S3 bucket. Credentials are found as for `ca.kms`."));
   keys.push_back(key("recording.s3.prefix", "text", "", kAnyText,
-                     text_into([](C& c) -> auto& { return c.recording.s3_prefix; }), "Prefix of the objects' names.",
-                     {.honoured = kNotYet}));
+                     text_into([](C& c) -> auto& { return c.recording.s3_prefix; }), "Prefix of the objects' names."));
   keys.push_back(key("recording.s3.region", "text", "", kAnyText,
-                     text_into([](C& c) -> auto& { return c.recording.s3_region; }), "S3 region.",
-                     {.honoured = kNotYet}));
+                     text_into([](C& c) -> auto& { return c.recording.s3_region; }),
+                     "S3 region. Unset: `AWS_REGION`."));
   keys.push_back(key("recording.s3.endpoint", "url", "", "use http:// or https://",
                      url_into([](C& c) -> std::string& { return c.recording.s3_endpoint; }),
-                     "Endpoint in place of AWS's own.", {.honoured = kNotYet}));
+                     "Endpoint in place of AWS's own."));
   keys.push_back(key("recording.s3.auto_create_bucket", "truth value", "false", kBool,
                      bool_into([](C& c) -> auto& { return c.recording.s3_auto_create_bucket; }),
-                     "Make the bucket when it is not there.",
-                     {.variables = {"MEZITE_S3_AUTO_CREATE_BUCKET"}, .honoured = {"false"}}));
+                     "Make the bucket when it is not there.", {.variables = {"MEZITE_S3_AUTO_CREATE_BUCKET"}}));
   keys.push_back(key(
       "recording.s3.addressing", "choice", "auto", "use auto, path or virtual-host",
       choice_into([](C& c) -> auto& { return c.recording.s3_addressing; },
@@ -431,25 +438,23 @@ void add_recording_and_audit(std::vector<ConfigKey>& keys) {
                                                                          {"path", S3Addressing::kPath},
                                                                          {"virtual-host", S3Addressing::kVirtualHost}}),
       "Where the bucket's name goes: into the host (`virtual-host`) or into the path (`path`). `auto`: "
-      "into the path when `recording.s3.endpoint` is set.",
-      {.honoured = {"auto"}}));
+      "into the path when `recording.s3.endpoint` is set."));
   keys.push_back(
       key("recording.s3.encryption", "choice", "none", "use none, AES256 or aws:kms",
           choice_into(
               [](C& c) -> auto& { return c.recording.s3_encryption; },
               std::vector<std::pair<std::string_view, S3Encryption>>{
                   {"none", S3Encryption::kNone}, {"AES256", S3Encryption::kAes256}, {"aws:kms", S3Encryption::kKms}}),
-          "Server-side encryption that S3 is asked for. `none`: whatever the bucket does by itself.",
-          {.honoured = {"none"}}));
+          "Server-side encryption that S3 is asked for. `none`: whatever the bucket does by itself."));
   keys.push_back(key("recording.s3.kms_key_id", "text", "", kAnyText,
                      text_into([](C& c) -> auto& { return c.recording.s3_kms_key_id; }),
-                     "KMS key for `recording.s3.encryption: aws:kms`. Unset: S3's own.", {.honoured = kNotYet}));
+                     "KMS key for `recording.s3.encryption: aws:kms`. Unset: S3's own."));
   keys.push_back(
       key("recording.recipients", "list", "", "use public keys as `mezctl recordings keygen` prints them",
-          list_into([](C& c) -> auto& { return c.recording.recipients; }),
+          set_recording_recipients,
           "X25519 public keys that recordings are encrypted to at the node. Who has none of the private keys "
           "can't play them, the hub included.",
-          {.takes_list = true, .honoured = kNotYet}));
+          {.takes_list = true}));
   keys.push_back(
       key("audit.hmac_key", "secret", "", "use at least 16 characters, e.g. from `openssl rand -hex 32`", set_hmac_key,
           "Key of the audit log's HMAC chain. Unset: the chain shows accidents only, with a warning at every "

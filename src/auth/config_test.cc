@@ -122,8 +122,8 @@ TEST_F(ConfigTest, WhatIsNotSupportedIsRefusedNotIgnored) {
               HasSubstr("database.driver: postgres is not supported by this version; use sqlite"));
   EXPECT_THAT(problem("database: {driver: postgresql}\n"), HasSubstr("not supported"));
   EXPECT_THAT(problem("database: {driver: mysql}\n"), HasSubstr("use sqlite or postgres"));
-  EXPECT_THAT(problem("recording: {backend: s3}\n"), HasSubstr("use local"));
-  EXPECT_THAT(problem("recording: {mode: node-sync}\n"), HasSubstr("use node or off"));
+  EXPECT_THAT(problem("recording: {backend: s3}\n"), HasSubstr("recording.s3.bucket is not set"));
+  EXPECT_THAT(problem("recording: {mode: proxy}\n"), HasSubstr("use node or node-sync or off"));
   EXPECT_THAT(problem("proxy: {single_port_addr: ':443'}\n"), HasSubstr("remove it"));
   EXPECT_THAT(problem("proxy: {trusted_ip_header: X-Real-Ip}\n"), HasSubstr("not supported"));
   // Every such key accepts its own default.

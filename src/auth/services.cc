@@ -7,6 +7,7 @@
 #include "auth/key_store.hh"
 #include "auth/passphrase.hh"
 #include "auth/record.hh"
+#include "auth/recording_archive.hh"
 #include "auth/version.hh"
 #include "base/log.hh"
 #include "pki/kms_key_store.hh"
@@ -54,7 +55,10 @@ Services::Services(Config config_in, const Clock& clock_in, Parts parts)
       anonymous_calls(kAnonymousLimits, clock_in),
       workers(worker_count(config)) {}
 
-Services::~Services() { workers.stop(); }
+Services::~Services() {
+  workers.stop();
+  recording_archive.reset();  // its thread writes to the audit log
+}
 
 Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clock,
                                                  const crypto::Argon2Params& argon2) {
@@ -101,6 +105,12 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
       std::move(config), clock,
       Parts{std::move(database), std::move(box), std::move(keys), std::move(authority), std::move(revocations),
             std::move(log), std::move(sinks), std::move(identity), std::move(recordings)}));
+  auto tell = [log = services->audit.get()](const audit::Event& event) -> Status {
+    MEZ_CHECK(log->append(event));
+    return {};
+  };
+  MEZ_TRY(services->recording_archive,
+          RecordingArchive::open(services->config, services->recordings, std::move(tell), clock));
   if (services->authority->created_now()) {
     for (const pki::AuthorityStatus& ca : services->authority->status()) {
       audit::Event event = audit::make_event(audit::EventKind::kCaCreated, clock);

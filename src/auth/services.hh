@@ -12,6 +12,7 @@
 #include "audit/audit_log.hh"
 #include "audit/sink/sinks.hh"
 #include "auth/config.hh"
+#include "auth/recording_backlogs.hh"
 #include "base/clock.hh"
 #include "identity/identity.hh"
 #include "net/listener.hh"
@@ -22,6 +23,8 @@
 #include "store/database.hh"
 
 namespace mezite::auth {
+
+class RecordingArchive;
 
 // Thread-safe, as every part is. Calls on the parts may block on disk or Argon2: make them on `workers`. Destroyed
 // after everything that uses it has stopped; the members are in the order of their dependence.
@@ -70,6 +73,8 @@ class Services {
   const std::unique_ptr<audit::Sinks> audit_sinks;
   const std::unique_ptr<identity::Identity> identity;
   recording::LocalStorage recordings;
+  std::unique_ptr<RecordingArchive> recording_archive;  // null: no bucket is configured
+  RecordingBacklogs backlogs;
   // Bounds callers that nobody knows yet: logins and joins per source.
   net::Admission anonymous_calls;
   net::WorkerPool workers;

@@ -14,8 +14,6 @@ namespace {
 using std::chrono::milliseconds;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr std::size_t kAnswerLimitBytes = 1 << 20;
-
 // The service took nothing of the call and says so: always worth another try.
 bool is_throttled(const ServiceClient::Answer& answer) {
   constexpr std::array kCodes{std::string_view("ThrottlingException"),
@@ -98,7 +96,7 @@ Result<ServiceClient::Answer> ServiceClient::try_once(const Request& request, st
   wire.headers = std::move(ready.headers);
   wire.body = std::string(body);
   wire.timeout = timeout;
-  wire.answer_limit_bytes = kAnswerLimitBytes;
+  wire.answer_limit_bytes = options_.answer_limit_bytes;
   MEZ_TRY(auto response, net::http::request(wire));
   Answer answer{std::move(response), {}};
   if (answer.response.status / 100 != 2) answer.error = read_error_(answer.response);

@@ -41,6 +41,7 @@ struct CallOptions {
   int tries = 4;
   std::chrono::milliseconds first_pause{50};  // at most this long, chosen at random; twice as long each time
   std::chrono::milliseconds longest_pause{2000};
+  std::size_t answer_limit_bytes = std::size_t{1} << 20;
 };
 
 // Whether a call that may have been carried out, although no answer came, may be made again.

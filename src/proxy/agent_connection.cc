@@ -182,6 +182,14 @@ class AgentConnection final : public ssh::ServerHandler,
       bool news = message.heartbeat().has_cas() && put_cas(message.heartbeat().cas(), report);
       reports_.add(std::move(report));
       if (news) reports_.flush();
+      const auto& waiting = message.heartbeat().recordings();
+      context_.services.backlogs.put(node_id_, {.node_name = node_name_,
+                                                .files = waiting.files(),
+                                                .bytes = waiting.bytes(),
+                                                .limit_bytes = waiting.limit_bytes(),
+                                                .oldest_age_ms = waiting.oldest_age_ms(),
+                                                .set_aside = waiting.set_aside(),
+                                                .upload_failures = waiting.upload_failures()});
     } else if (message.has_dial_failed()) {
       context_.router.failed(message.dial_failed().token(), node_id_, message.dial_failed().error());
     }
@@ -253,6 +261,7 @@ class AgentConnection final : public ssh::ServerHandler,
     shard_.cancel(silence_);
     if (why_.empty()) why_ = status ? "the agent closed the connection" : status.error().message;
     if (registered_ && context_.tunnels.remove(*this)) {
+      context_.services.backlogs.remove(node_id_);
       log::warn("agent disconnected", {{"node", node_name_}, {"id", node_id_}, {"why", why_}});
       reports_.lost(shard_, node_id_, node_name_, peer_.ip, why_);
     }

@@ -6,6 +6,7 @@
 #include "auth/use/audit_metrics.hh"
 #include "auth/use/explain.hh"
 #include "auth/use/login.hh"
+#include "auth/use/recording_metrics.hh"
 #include "auth/use/user_certificate.hh"
 #include "auth/version.hh"
 #include "base/secret.hh"
@@ -280,7 +281,8 @@ net::http::Router make_web_router(Context& context) {
       return;
     }
     answer_on_worker(context, std::move(request), std::move(responder), [&context](const Request&) -> Result<Response> {
-      return Response::text(200, context.services.key_store->metrics() + auth::audit_metrics(context.services));
+      return Response::text(200, context.services.key_store->metrics() + auth::audit_metrics(context.services) +
+                                     auth::recording_metrics(context.services));
     });
   });
   router.add("GET", "/v1/webapi/ping", [&context](Request, Responder responder) {

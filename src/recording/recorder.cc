@@ -1,9 +1,12 @@
 #include "recording/recorder.hh"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -18,12 +21,11 @@ constexpr std::size_t kCongestedBytes = 1 << 20;
 constexpr std::size_t kWakeBytes = 64 * 1024;  // enough for a segment: don't wait for the tick
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::seconds kSyncInterval{1};
-constexpr std::chrono::milliseconds kSyncBudget{50};  // a slow disk must not delay the next flush of the others
 constexpr std::chrono::seconds kLimitInterval{2};
 
 // What stands before each item's bytes in a session's queue.
 struct Item {
-  enum class Kind : std::uint8_t { kData, kResize, kFinish };
+  enum class Kind : std::uint8_t { kData, kResize, kFinish, kDiscard };
   Kind kind = Kind::kData;
   EventKind event = EventKind::kOutput;
   SteadyTime at;
@@ -75,7 +77,30 @@ struct Session::State {
   Callbacks callbacks;
   Bytes taken;
   SteadyTime synced_at{};
+  bool syncing = false;
+  std::uint64_t asked_bytes = 0;  // of the sync that runs
+  static constexpr int kSyncRuns = -1;
+  std::atomic<int> sync_result = kSyncRuns;  // else 0 or an errno; set by the syncing thread
   bool done = false;
+  bool discarded = false;
+
+  // What the syncing thread has done since it was asked.
+  void note_sync() {
+    const int result = sync_result.exchange(kSyncRuns);
+    if (!syncing || result == kSyncRuns) {
+      if (result != kSyncRuns) sync_result = result;
+      return;
+    }
+    syncing = false;
+    if (result != 0) {
+      // What the kernel could not write it may have dropped: never take a later success for it.
+      const Error error = fail_errno(result, "syncing the recording").error();
+      writer.note_sync_error(error);
+      return fail_with(error);
+    }
+    writer.note_synced(asked_bytes);
+    if (callbacks.synced) callbacks.synced(asked_bytes);
+  }
 
   void push(const Item& item, BytesView data) {
     bool crossed = false;
@@ -92,6 +117,21 @@ struct Session::State {
     if (crossed) wake->ask();  // keystrokes wait for the tick
   }
 
+  // A failed session finishes, too: its file is released.
+  void push_last(Item::Kind kind, const SessionEnd& how) {
+    {
+      const std::lock_guard lock(mutex);
+      if (finished) return;
+      end = how;
+      const Item item{.kind = kind, .at = clock.steady()};
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(&item);
+      queue.insert(queue.end(), bytes, bytes + sizeof(Item));
+      waiting_bytes.fetch_add(sizeof(Item));
+      finished = true;
+    }
+    wake->ask();
+  }
+
   void fail_with(const Error& error) {
     if (failed.exchange(true)) return;
     log::error("session recording failed", {{"session_id", id}, {"error", error}});
@@ -102,6 +142,7 @@ struct Session::State {
     switch (item.kind) {
       case Item::Kind::kData: return failed ? Status{} : writer.write(item.event, data, item.at);
       case Item::Kind::kResize: return failed ? Status{} : writer.resize(item.columns, item.rows, item.at);
+      case Item::Kind::kDiscard: done = discarded = true; return spool.discard(id);
       case Item::Kind::kFinish: break;
     }
     done = true;
@@ -130,7 +171,7 @@ struct Session::State {
     if (waiting_bytes.load() < kCongestedBytes / 2 && was_congested.exchange(false) && callbacks.drained) {
       callbacks.drained();
     }
-    if (done && callbacks.finished) callbacks.finished();
+    if (done && !discarded && callbacks.finished) callbacks.finished();
   }
 };
 
@@ -151,20 +192,8 @@ void Session::resize(std::uint16_t columns, std::uint16_t rows) {
   state_->push({.kind = Item::Kind::kResize, .at = state_->clock.steady(), .columns = columns, .rows = rows}, {});
 }
 
-void Session::finish(const SessionEnd& end) {
-  {
-    const std::lock_guard lock(state_->mutex);
-    if (state_->finished) return;
-    state_->end = end;
-    // A failed session finishes, too: its file is released.
-    Item item{.kind = Item::Kind::kFinish, .at = state_->clock.steady()};
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(&item);
-    state_->queue.insert(state_->queue.end(), bytes, bytes + sizeof(Item));
-    state_->waiting_bytes.fetch_add(sizeof(Item));
-    state_->finished = true;
-  }
-  state_->wake->ask();
-}
+void Session::finish(const SessionEnd& end) { state_->push_last(Item::Kind::kFinish, end); }
+void Session::discard() { state_->push_last(Item::Kind::kDiscard, {}); }
 
 bool Session::congested() const {
   if (state_->waiting_bytes.load(std::memory_order_relaxed) <= kCongestedBytes) return false;
@@ -174,6 +203,56 @@ bool Session::congested() const {
 }
 
 bool Session::failed() const { return state_->failed.load(); }
+
+namespace {
+
+// Syncs files on a thread of its own: a disk that takes its time must not hold up what is being written.
+class Syncer {
+ public:
+  Syncer() : thread_([this] { run(); }) {}
+  ~Syncer() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    condition_.notify_one();
+    thread_.join();
+  }
+  // One sync of a session at a time.
+  template <class State>
+  void ask(const std::shared_ptr<State>& session) {
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_.push_back([session] {
+        session->sync_result = ::fdatasync(session->writer.fd()) == 0 ? 0 : errno;
+        session->wake->ask();
+      });
+    }
+    condition_.notify_one();
+  }
+
+ private:
+  void run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      condition_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+      if (stopping_) return;
+      const auto next = std::move(waiting_.front());
+      waiting_.pop_front();
+      lock.unlock();
+      next();
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable condition_;
+  std::deque<std::function<void()>> waiting_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
 
 struct Recorder::State {
   State(Spool& recorder_spool, const Clock& recorder_clock)
@@ -186,6 +265,7 @@ struct Recorder::State {
   std::vector<std::shared_ptr<Session::State>> sessions;  // guarded by mutex
   bool stopping = false;                                  // guarded by wake->mutex
   SteadyTime limit_checked{};
+  Syncer syncer;
   std::thread thread;
 
   std::vector<std::shared_ptr<Session::State>> snapshot() {
@@ -226,11 +306,13 @@ struct Recorder::State {
     const SteadyTime began = clock.steady();
     check_limit(all, began);
     for (const auto& session : all) {
-      const SteadyTime now = clock.steady();
-      if (now - began > kSyncBudget) break;
-      if (session->done || session->failed || now - session->synced_at < kSyncInterval) continue;
-      session->synced_at = now;
-      if (auto status = session->writer.sync(); !status) session->fail_with(status.error());
+      session->note_sync();
+      if (session->done || session->failed || session->syncing || began - session->synced_at < kSyncInterval) continue;
+      if (!session->writer.needs_sync()) continue;
+      session->synced_at = began;
+      session->syncing = true;
+      session->asked_bytes = session->writer.size_bytes();
+      syncer.ask(session);
     }
     const std::lock_guard lock(mutex);
     std::erase_if(sessions, [](const auto& session) { return session->done; });
@@ -262,8 +344,11 @@ Recorder::~Recorder() {
   state_->thread.join();
 }
 
-Result<std::unique_ptr<Session>> Recorder::open(const Header& header, Session::Callbacks callbacks) {
-  MEZ_TRY(Writer writer, state_->spool.create(header, state_->clock.steady()));
+const Spool& Recorder::spool() const { return state_->spool; }
+
+Result<std::unique_ptr<Session>> Recorder::open(const Header& header, Session::Callbacks callbacks,
+                                                std::span<const Recipient> recipients) {
+  MEZ_TRY(Writer writer, state_->spool.create(header, state_->clock.steady(), recipients));
   auto session = std::make_shared<Session::State>(header.session_id, std::move(writer), std::move(callbacks),
                                                   state_->clock, state_->wake);
   session->synced_at = state_->clock.steady();

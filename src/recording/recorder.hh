@@ -22,6 +22,8 @@ class Session {
     std::function<void()> drained;             // after congested() was seen: there is room again
     std::function<void(const Error&)> failed;  // once: nothing is recorded from here on (disk full, …)
     std::function<void()> finished;            // once, after finish(): the file waits for upload
+    // So many bytes of the file are durable: whole segments.
+    std::function<void(std::uint64_t bytes)> synced;
   };
 
   ~Session();
@@ -29,6 +31,8 @@ class Session {
   void write(EventKind kind, BytesView data);
   void resize(std::uint16_t columns, std::uint16_t rows);
   void finish(const SessionEnd& end);
+  // In place of finish(), for a session that was never begun: the file is removed, no callback comes.
+  void discard();
 
   // More than 1 MiB waits. Pausing on it bounds memory; `drained` is called at half of that.
   bool congested() const;
@@ -50,8 +54,10 @@ class Recorder {
   Recorder& operator=(const Recorder&) = delete;
 
   // Blocks for the making of the file, so call it from a worker or at session set-up. Refused with kResourceExhausted
-  // when the spool is full.
-  Result<std::unique_ptr<Session>> open(const Header& header, Session::Callbacks callbacks);
+  // when the spool is full. With recipients it is encrypted to them.
+  Result<std::unique_ptr<Session>> open(const Header& header, Session::Callbacks callbacks,
+                                        std::span<const Recipient> recipients = {});
+  const Spool& spool() const;
 
  private:
   struct State;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <optional>
 #include <system_error>
 
 #include "base/file.hh"
@@ -78,7 +79,19 @@ Result<Spool> Spool::open(const fs::path& folder, std::uint64_t limit_bytes) {
   return spool;
 }
 
-Result<Writer> Spool::create(const Header& header, SteadyTime now) {
+fs::path Spool::live_path_of(std::string_view session_id) const {
+  return folder_ / (std::string(session_id) + std::string(kLiveSuffix));
+}
+
+Status Spool::discard(std::string_view session_id) {
+  if (!is_session_id(session_id)) return fail(ErrorCode::kInvalidArgument, "that is no session id");
+  if (::unlink(live_path_of(session_id).c_str()) != 0 && errno != ENOENT) {
+    return fail_errno(errno, "removing a recording that was not begun");
+  }
+  return {};
+}
+
+Result<Writer> Spool::create(const Header& header, SteadyTime now, std::span<const Recipient> recipients) {
   if (size_bytes() >= limit_bytes_) {
     return fail(ErrorCode::kResourceExhausted,
                 "the recording spool {} holds its limit of {} bytes; check that the hub is reachable, so that it is "
@@ -88,15 +101,13 @@ Result<Writer> Spool::create(const Header& header, SteadyTime now) {
   if (!is_session_id(header.session_id)) {
     return fail(ErrorCode::kInvalidArgument, "a recording needs a session id (a UUID in lower case)");
   }
-  MEZ_TRY(Writer writer, Writer::create(folder_ / (header.session_id + std::string(kLiveSuffix)), header, now));
+  MEZ_TRY(Writer writer, Writer::create(live_path_of(header.session_id), header, now, recipients));
   MEZ_CHECK(writer.sync());
   MEZ_CHECK(sync_directory(folder_));
   return writer;
 }
 
-Status Spool::release(std::string_view session_id) {
-  return move_file(folder_ / (std::string(session_id) + std::string(kLiveSuffix)), path_of(session_id));
-}
+Status Spool::release(std::string_view session_id) { return move_file(live_path_of(session_id), path_of(session_id)); }
 
 Result<std::vector<std::string>> Spool::waiting() const {
   MEZ_TRY(const auto files, files_in(folder_));
@@ -130,18 +141,34 @@ Status Spool::set_aside(std::string_view session_id) {
   return move_file(path_of(session_id), folder_ / "aside" / (std::string(session_id) + std::string(kFileSuffix)));
 }
 
-std::uint64_t Spool::size_bytes() const {
-  std::uint64_t size = 0;
+Spool::Backlog Spool::backlog() const {
+  Backlog backlog;
+  std::optional<fs::file_time_type> oldest;
   for (const fs::path& folder : {folder_, folder_ / "aside"}) {
     const auto files = files_in(folder);
     if (!files) continue;
     for (const fs::path& file : *files) {
       std::error_code error;
       const auto bytes = fs::file_size(file, error);
-      if (!error) size += bytes;
+      if (!error) backlog.bytes += bytes;
+      if (id_of(file, kFileSuffix).empty()) continue;
+      const auto time = fs::last_write_time(file, error);
+      if (folder != folder_) {
+        ++backlog.aside;
+      } else {
+        ++backlog.waiting;
+        if (!error && (!oldest || time < *oldest)) oldest = time;
+      }
     }
   }
-  return size;
+  if (oldest) {
+    const auto age = fs::file_time_type::clock::now() - *oldest;
+    backlog.oldest_age =
+        std::max(std::chrono::duration_cast<std::chrono::milliseconds>(age), std::chrono::milliseconds(0));
+  }
+  return backlog;
 }
+
+std::uint64_t Spool::size_bytes() const { return backlog().bytes; }
 
 }  // namespace mezite::recording

@@ -35,7 +35,10 @@ class Spool {
   const Recovered& recovered() const { return recovered_; }
 
   // A writer for a new session; kResourceExhausted when the limit is reached.
-  Result<Writer> create(const Header& header, SteadyTime now);
+  Result<Writer> create(const Header& header, SteadyTime now, std::span<const Recipient> recipients = {});
+  std::filesystem::path live_path_of(std::string_view session_id) const;  // of one that runs
+  // Removes one that runs and was never to be.
+  Status discard(std::string_view session_id);
   // After Writer::finish(): the recording now waits for upload.
   Status release(std::string_view session_id);
 
@@ -46,6 +49,14 @@ class Spool {
   Status remove(std::string_view session_id);
   // Moves one that can never be uploaded to aside/ so that it does not hold up the others.
   Status set_aside(std::string_view session_id);
+
+  struct Backlog {
+    std::uint64_t waiting = 0;  // files
+    std::uint64_t aside = 0;
+    std::uint64_t bytes = 0;                  // of all, those of sessions that run included
+    std::chrono::milliseconds oldest_age{0};  // since the oldest waiting one was finished, by the wall clock
+  };
+  Backlog backlog() const;
 
   // Bytes in the folder, aside included.
   std::uint64_t size_bytes() const;

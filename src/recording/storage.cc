@@ -92,6 +92,8 @@ struct LocalStorage::State {
   UniqueFd index;
   std::map<std::string, std::shared_ptr<Entry>, std::less<>> entries;
 
+  ObjectStore* store = nullptr;
+
   fs::path path_of(std::string_view id) const { return folder / (std::string(id) + std::string(kFileSuffix)); }
 
   std::shared_ptr<Entry> find(std::string_view id) {
@@ -113,7 +115,7 @@ struct LocalStorage::State {
     return {};
   }
 
-  // Lines of the index: open (header, owner), complete (size, sha256, end), remove, discard.
+  // Lines of the index: open (header, owner), complete (size, sha256, end), archived, remove, discard.
   void apply(const Json& line) {
     const auto text = [&](const char* key) {
       const auto found = line.find(key);
@@ -134,7 +136,13 @@ struct LocalStorage::State {
       if (found == entries.end()) return;
       found->second->info.complete = true;
       found->second->info.problem = text("problem");
+      found->second->info.sha256 = text("sha256");
+      if (const auto size = line.find("size"); size != line.end() && size->is_number_unsigned()) {
+        found->second->info.size_bytes = size->get<std::uint64_t>();
+      }
       if (auto ended = parse_rfc3339(text("ended_at"))) found->second->info.ended_at = *ended;
+    } else if (op == "archived") {
+      if (const auto found = entries.find(id); found != entries.end()) found->second->info.archived = true;
     } else if (op == "remove" || op == "discard") {
       entries.erase(id);
     }
@@ -164,8 +172,20 @@ struct LocalStorage::State {
       return fail_errno(errno, "cutting the torn line of the recordings' index");
     }
     for (auto& [id, entry] : entries) {
+      if (entry->info.archived) {
+        fs::remove(path_of(id), error);  // a crash came between the line and this
+        continue;
+      }
       const auto size = fs::file_size(path_of(id), error);
-      entry->info.size_bytes = error ? 0 : size;
+      const std::uint64_t held = error ? 0 : size;
+      if (entry->info.complete && held < entry->info.size_bytes) {
+        // A copy that was made while the recording came in has the index of a moment later.
+        entry->info.complete = false;
+        entry->info.problem = fmt::format("{} of its {} bytes are here", held, entry->info.size_bytes);
+        log::warn("a recording is shorter than the index says",
+                  {{"session_id", id}, {"size", held}, {"expected", entry->info.size_bytes}});
+      }
+      entry->info.size_bytes = held;
     }
     return sync_directory(folder);
   }
@@ -226,6 +246,7 @@ struct LocalStorage::State {
       line["ended_at"] = to_rfc3339(*entry.info.ended_at);
     }
     MEZ_CHECK(append_index(line));
+    entry.info.sha256 = to_hex(sha256);
     entry.info.complete = true;
     return PutReceipt{.size = entry.info.size_bytes, .verified = true};
   }
@@ -272,6 +293,12 @@ Result<PutReceipt> LocalStorage::put(std::string_view owner, const PutRequest& r
     return fail(ErrorCode::kFailedPrecondition, "the hub holds {} bytes of this recording; go on from there",
                 info.size_bytes);
   }
+  if (info.archived) {  // a repetition; its bytes are not here to be compared, its hash is
+    if (!request.sha256.empty() && to_hex(request.sha256) != info.sha256) {
+      return fail(ErrorCode::kCorrupt, "this recording is complete, with another hash");
+    }
+    return PutReceipt{.size = info.size_bytes, .verified = true};
+  }
   MEZ_TRY(const UniqueFd fd, open_file(state_->path_of(request.session_id), O_RDWR | O_CREAT | O_APPEND));
   // The file may hold more than was ever acknowledged, when a crash came before an answer: that counts as held.
   MEZ_TRY(info.size_bytes, size_of(fd.get()));
@@ -310,13 +337,29 @@ Result<ReadChunk> LocalStorage::read(std::string_view session_id, std::uint64_t 
   const auto entry = is_session_id(session_id) ? state_->find(session_id) : nullptr;
   if (!entry) return fail(ErrorCode::kNotFound, "no recording of the session '{}'", printable(session_id));
   if (offset > std::uint64_t{1} << 62) return fail(ErrorCode::kInvalidArgument, "the offset is out of range");
-  auto fd = open_file(state_->path_of(session_id), O_RDONLY);
+  bool archived = false;
+  ObjectStore* store = nullptr;
+  UniqueFd fd;
+  {
+    const std::lock_guard guard(entry->mutex);  // its file goes under this lock
+    archived = entry->info.archived;
+    if (!archived) {
+      if (auto opened = open_file(state_->path_of(session_id), O_RDONLY)) fd = std::move(*opened);
+    }
+    const std::lock_guard map_guard(state_->mutex);
+    store = state_->store;
+  }
+  if (archived && store == nullptr) {
+    return fail(ErrorCode::kFailedPrecondition,
+                "this recording is in S3; set recording.s3.bucket and .region as they were, so that it can be read");
+  }
+  if (archived) return store->read(session_id, offset, std::clamp<std::size_t>(max_bytes, 1, kMaxReadBytes));
   if (!fd) return ReadChunk{.eof = true};  // begun, nothing stored yet
   ReadChunk chunk;
   chunk.data.resize(std::clamp<std::size_t>(max_bytes, 1, kMaxReadBytes));
-  MEZ_TRY(const std::size_t got, read_at(fd->get(), offset, chunk.data));
+  MEZ_TRY(const std::size_t got, read_at(fd.get(), offset, chunk.data));
   chunk.data.resize(got);
-  MEZ_TRY(const std::uint64_t size, size_of(fd->get()));
+  MEZ_TRY(const std::uint64_t size, size_of(fd.get()));
   chunk.eof = offset + got >= size;
   return chunk;
 }
@@ -352,6 +395,14 @@ Status LocalStorage::remove(std::string_view session_id) {
   if (!entry) return fail(ErrorCode::kNotFound, "no recording of the session '{}'", printable(session_id));
   const std::lock_guard guard(entry->mutex);
   if (entry->gone) return {};
+  if (entry->info.archived) {
+    if (state_->store == nullptr) {
+      return fail(
+          ErrorCode::kFailedPrecondition,
+          "this recording is in S3; set recording.s3.bucket and .region as they were, so that it can be removed");
+    }
+    MEZ_CHECK(state_->store->remove(session_id));
+  }
   MEZ_CHECK(state_->append_index({{"op", "remove"}, {"session_id", session_id}}));
   entry->gone = true;
   {
@@ -362,6 +413,40 @@ Status LocalStorage::remove(std::string_view session_id) {
     return fail_errno(errno, "removing a recording");
   }
   return sync_directory(state_->folder);
+}
+
+void LocalStorage::set_object_store(ObjectStore* store) {
+  const std::lock_guard guard(state_->mutex);
+  state_->store = store;
+}
+
+fs::path LocalStorage::path_of(std::string_view session_id) const { return state_->path_of(session_id); }
+
+std::vector<StoredRecording> LocalStorage::unarchived() const {
+  std::vector<StoredRecording> all = list();
+  std::erase_if(all, [](const StoredRecording& one) { return !one.complete || one.archived; });
+  std::ranges::reverse(all);
+  return all;
+}
+
+Status LocalStorage::mark_archived(std::string_view session_id) {
+  const auto entry = is_session_id(session_id) ? state_->find(session_id) : nullptr;
+  if (!entry) return fail(ErrorCode::kNotFound, "no recording of the session '{}'", printable(session_id));
+  const std::lock_guard guard(entry->mutex);
+  // Removed while it was stored: the object goes as well, or nobody would ever know of it.
+  if (entry->gone) return state_->store == nullptr ? Status() : state_->store->remove(session_id);
+  MEZ_CHECK(state_->append_index({{"op", "archived"}, {"session_id", session_id}}));
+  entry->info.archived = true;
+  if (::unlink(state_->path_of(session_id).c_str()) != 0 && errno != ENOENT) {
+    return fail_errno(errno, "removing the local copy of a recording");
+  }
+  return sync_directory(state_->folder);
+}
+
+Result<std::string> hash_of_file(const fs::path& path) {
+  MEZ_TRY(const UniqueFd fd, open_file(path, O_RDONLY));
+  MEZ_TRY(const Bytes sha256, hash_file(fd.get()));
+  return to_hex(sha256);
 }
 
 }  // namespace mezite::recording

@@ -1,5 +1,6 @@
 // The hub's recordings in a folder: one append-only file each, and index.jsonl, to which a line is added for each
-// change. A copy made by tar or rsync at any moment is consistent up to its last whole line and segment.
+// change. A copy made by tar or rsync at any moment is consistent up to its last whole line and segment. With an object
+// store the folder is the durable queue in front of it, and the index tells what is where.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "recording/header.hh"
+#include "recording/object_store.hh"
 #include "recording/uploader.hh"
 
 namespace mezite::recording {
@@ -22,11 +24,8 @@ struct StoredRecording {
   std::uint64_t size_bytes = 0;
   bool complete = false;  // all there, hash verified
   std::string problem;    // why a complete one does not verify from within; empty: it does
-};
-
-struct ReadChunk {
-  Bytes data;
-  bool eof = false;
+  std::string sha256;     // hexadecimal, of a complete one
+  bool archived = false;  // in the object store, not on this disk
 };
 
 // Safe from any thread. Calls block on the disk: use them from a worker.
@@ -50,12 +49,24 @@ class LocalStorage {
   // Newest first. Empty filters match all; limit 0: no limit.
   std::vector<StoredRecording> list(std::string_view user = {}, std::string_view node = {},
                                     std::size_t limit = 0) const;
+  // Also from the object store, when it is there.
   Status remove(std::string_view session_id);
+
+  // Where archived recordings are read from; outlives the storage's use. Null: they can't be read.
+  void set_object_store(ObjectStore* store);
+  // Complete ones that are on this disk, the oldest first.
+  std::vector<StoredRecording> unarchived() const;
+  std::filesystem::path path_of(std::string_view session_id) const;
+  // The object store has it durably: noted in the index, then the file goes.
+  Status mark_archived(std::string_view session_id);
 
  private:
   struct State;
   explicit LocalStorage(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+// SHA-256 in hexadecimal.
+Result<std::string> hash_of_file(const std::filesystem::path& path);
 
 }  // namespace mezite::recording

@@ -8,6 +8,7 @@
 #include "base/log.hh"
 #include "base/unique_fd.hh"
 #include "crypto/hash.hh"
+#include "recording/back_off.hh"
 #include "recording/reader.hh"
 
 namespace mezite::recording {
@@ -150,13 +151,7 @@ void Uploader::note_failure(const std::string& session_id, const Error& error) {
 }
 
 SteadyTime Uploader::back_off(int failures) {
-  const auto full = std::min<std::chrono::milliseconds>(kFirstWait * (1 << std::min(failures - 1, 12)), kLongestWait);
-  // Between half and all of it, so that a thousand agents don't come back in step (splitmix64).
-  random_ += 0x9e3779b97f4a7c15;
-  std::uint64_t mixed = (random_ ^ (random_ >> 30)) * 0xbf58476d1ce4e5b9;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-  const auto half = static_cast<std::uint64_t>(full.count()) / 2;
-  return clock_.steady() + std::chrono::milliseconds(half + (mixed ^ (mixed >> 31)) % (half + 1));
+  return clock_.steady() + recording::back_off(failures, kFirstWait, kLongestWait, random_);
 }
 
 }  // namespace mezite::recording

@@ -187,6 +187,15 @@ Bytes compress(BytesView raw) {
   return block;
 }
 
+std::array<std::uint8_t, 12> stored_frame_header(std::size_t raw_bytes) {
+  const auto size = static_cast<std::uint32_t>(raw_bytes);
+  const auto byte = [](std::uint32_t value, int place) { return static_cast<std::uint8_t>(value >> (8 * place)); };
+  const std::uint32_t block = size << 3 | 1;                  // the last block, type raw
+  return {0x28,          0xb5,          0x2f,          0xfd,  // magic
+          0xa0,                                               // a single segment, with four bytes of content size
+          byte(size, 0), byte(size, 1), byte(size, 2), byte(size, 3), byte(block, 0), byte(block, 1), byte(block, 2)};
+}
+
 bool decompress(BytesView block, Bytes& raw) {
   const std::size_t size = ZSTD_decompress(raw.data(), raw.size(), block.data(), block.size());
   return !ZSTD_isError(size) && size == raw.size();

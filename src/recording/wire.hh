@@ -69,6 +69,10 @@ struct IndexEntry {
 };
 
 Bytes compress(BytesView raw);
+// What stands before bytes that do not compress to make them one zstd frame (RFC 8878 §3.1.1, one raw block): for at
+// most kMaxStoredBytes.
+inline constexpr std::size_t kMaxStoredBytes = 128 * 1024;
+std::array<std::uint8_t, 12> stored_frame_header(std::size_t raw_bytes);
 // Into exactly raw_bytes; false when the block is malformed or of another size.
 bool decompress(BytesView block, Bytes& raw);
 

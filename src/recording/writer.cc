@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <optional>
@@ -17,6 +18,8 @@ namespace {
 
 constexpr std::size_t kMaxIndexEntries = 4096;
 constexpr std::uint64_t kIndexStepBytes = 256 * 1024;
+// After a segment that does not compress (a file that is copied), so many are stored as they are before the next try.
+constexpr int kStoredInARow = 31;
 
 }  // namespace
 
@@ -24,6 +27,8 @@ struct Writer::State {
   UniqueFd fd;
   Header header;
   Secret key;  // empty: not encrypted
+  crypto::Hasher hasher{crypto::HashAlgorithm::kSha256};
+  int stored_left = 0;
   SteadyTime started;
   wire::Chain chain{};
   std::uint64_t size = 0;  // of whole segments in the file
@@ -50,38 +55,72 @@ struct Writer::State {
     return delta;
   }
 
-  Status append_segment(wire::SegmentKind kind, std::uint64_t start_ms, BytesView plain, std::size_t raw_bytes) {
+  // The block comes in parts, of which some may be empty.
+  Status append_segment(wire::SegmentKind kind, std::uint64_t start_ms, std::array<BytesView, 2> parts,
+                        std::size_t raw_bytes) {
+    const std::size_t plain_bytes = parts[0].size() + parts[1].size();
     const bool seal = kind == wire::SegmentKind::kEvents && !key.empty();
     const wire::Frame frame{.kind = kind,
-                            .block_bytes = static_cast<std::uint32_t>(plain.size() + (seal ? wire::kSealBytes : 0)),
+                            .block_bytes = static_cast<std::uint32_t>(plain_bytes + (seal ? wire::kSealBytes : 0)),
                             .raw_bytes = static_cast<std::uint32_t>(raw_bytes),
                             .start_ms = start_ms};
     const auto frame_bytes = wire::encode_frame(frame, chain);
     Bytes sealed;
     if (seal) {
+      Bytes plain = to_bytes(parts[0]);
+      plain.insert(plain.end(), parts[1].begin(), parts[1].end());
       // The frame's check holds the chain: a block opens in its own place only.
       MEZ_TRY(sealed, crypto::aead_seal(key.view(), plain, frame_bytes));
+      parts = {sealed, {}};
     }
-    const BytesView block = seal ? BytesView(sealed) : plain;
-    Bytes bytes;
-    bytes.reserve(wire::kFrameBytes + block.size() + wire::kHashBytes * 2);
     // The hash covers chain, frame, block, in this order.
-    bytes.insert(bytes.end(), chain.begin(), chain.end());
-    bytes.insert(bytes.end(), frame_bytes.begin(), frame_bytes.end());
-    bytes.insert(bytes.end(), block.begin(), block.end());
-    const wire::Chain next = crypto::sha256(bytes);
-    bytes.insert(bytes.end(), next.begin(), next.end());
-    const BytesView segment = BytesView(bytes).subspan(wire::kHashBytes);
-    if (auto status = write_all(fd.get(), segment); !status) {
+    const Bytes hash = hasher.update(chain).update(frame_bytes).update(parts[0]).update(parts[1]).finish();
+    std::array<iovec, 4> pieces{};
+    const std::array<BytesView, 4> in_order{frame_bytes, parts[0], parts[1], hash};
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      pieces[i] = {const_cast<std::uint8_t*>(in_order[i].data()), in_order[i].size()};
+      total += in_order[i].size();
+    }
+    if (auto status = write_pieces(pieces); !status) {
       // Leave whole segments only: what a full disk took half of is cut off again.
       if (::ftruncate(fd.get(), static_cast<off_t>(size)) == 0) ::lseek(fd.get(), static_cast<off_t>(size), SEEK_SET);
       error = wrap(status.error(), "writing the recording").error();
       return std::unexpected(*error);
     }
-    chain = next;
-    size += segment.size();
+    std::ranges::copy(hash, chain.begin());
+    size += total;
     dirty = true;
     return {};
+  }
+
+  Status write_pieces(std::span<iovec> pieces) {
+    while (!pieces.empty()) {
+      const ssize_t count = ::writev(fd.get(), pieces.data(), static_cast<int>(pieces.size()));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return fail_errno(errno, "write");
+      auto written = static_cast<std::size_t>(count);
+      while (!pieces.empty() && written >= pieces.front().iov_len) {
+        written -= pieces.front().iov_len;
+        pieces = pieces.subspan(1);
+      }
+      if (pieces.empty()) break;
+      pieces.front().iov_base = static_cast<std::uint8_t*>(pieces.front().iov_base) + written;
+      pieces.front().iov_len -= written;
+    }
+    return {};
+  }
+
+  // Compresses, unless what came before did not and this can be stored as it is.
+  Status append_events() {
+    if (stored_left > 0 && raw.size() <= wire::kMaxStoredBytes) {
+      --stored_left;
+      const auto header_bytes = wire::stored_frame_header(raw.size());
+      return append_segment(wire::SegmentKind::kEvents, segment_start_ms, {header_bytes, raw}, raw.size());
+    }
+    const Bytes block = wire::compress(raw);
+    if (raw.size() >= kSegmentBytes && block.size() > raw.size() / 16 * 15) stored_left = kStoredInARow;
+    return append_segment(wire::SegmentKind::kEvents, segment_start_ms, {block, {}}, raw.size());
   }
 
   void note_in_index() {
@@ -161,8 +200,7 @@ Status Writer::flush() {
   if (state_->error) return std::unexpected(*state_->error);
   if (state_->raw.empty()) return {};
   state_->note_in_index();
-  const Bytes block = wire::compress(state_->raw);
-  MEZ_CHECK(state_->append_segment(wire::SegmentKind::kEvents, state_->segment_start_ms, block, state_->raw.size()));
+  MEZ_CHECK(state_->append_events());
   state_->raw.clear();
   state_->waiting_since.reset();
   return {};
@@ -196,11 +234,21 @@ Status Writer::finish(const SessionEnd& end, SteadyTime now) {
     last = entry;
   }
   const std::uint64_t index_offset = state_->size;
-  MEZ_CHECK(state_->append_segment(wire::SegmentKind::kIndex, state_->last_ms, wire::compress(index), index.size()));
+  MEZ_CHECK(
+      state_->append_segment(wire::SegmentKind::kIndex, state_->last_ms, {wire::compress(index), {}}, index.size()));
   Bytes footer;
   wire::put_u64(footer, index_offset);
-  MEZ_CHECK(state_->append_segment(wire::SegmentKind::kFooter, state_->last_ms, footer, footer.size()));
+  MEZ_CHECK(state_->append_segment(wire::SegmentKind::kFooter, state_->last_ms, {footer, {}}, footer.size()));
   return sync();
+}
+
+int Writer::fd() const { return state_->fd.get(); }
+bool Writer::needs_sync() const { return state_->dirty && !state_->error; }
+void Writer::note_synced(std::uint64_t size_bytes) {
+  if (size_bytes == state_->size) state_->dirty = false;
+}
+void Writer::note_sync_error(const Error& error) {
+  if (!state_->error) state_->error = error;
 }
 
 std::uint64_t Writer::size_bytes() const { return state_->size; }

@@ -42,6 +42,13 @@ class Writer {
   // Makes what was written durable (fdatasync). Does nothing when nothing was written since.
   Status sync();
 
+  // For syncing on another thread in place of sync(): fdatasync() of fd() makes size_bytes() bytes durable, and
+  // note_synced() or note_sync_error() tells of it afterwards.
+  int fd() const;
+  bool needs_sync() const;
+  void note_synced(std::uint64_t size_bytes);
+  void note_sync_error(const Error& error);
+
   // The end event, the index and the footer, durable. No call but the destructor may follow.
   Status finish(const SessionEnd& end, SteadyTime now);
 

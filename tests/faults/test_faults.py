@@ -22,6 +22,7 @@ def test_teleport_65895_kill_9_at_random_moments():
     assert done["acknowledged"]["users"] > 0 and done["acknowledged"]["sessions"] > 0, done
     assert done["kills"]["hub"] > 5 and done["kills"]["agent"] > 3, done
     assert done["verify"].startswith("ok"), done
+    assert done["recordings"]["sessions"] > 0 and done["recordings"]["lines"] > 0, done
 
 
 class SmallDisk:

@@ -273,6 +273,13 @@ void ControlConnection::Body::heartbeat() {
   beat->set_sessions(report.sessions);
   for (const auto& [name, value] : report.labels) (*beat->mutable_labels())[name] = value;
   beat->set_spool_bytes(report.spool_bytes);
+  v1::RecordingBacklog* recordings = beat->mutable_recordings();
+  recordings->set_files(report.recordings.files);
+  recordings->set_bytes(report.recordings.bytes);
+  recordings->set_limit_bytes(report.recordings.limit_bytes);
+  recordings->set_oldest_age_ms(report.recordings.oldest_age_ms);
+  recordings->set_set_aside(report.recordings.set_aside);
+  recordings->set_upload_failures(report.recordings.upload_failures);
   put(report.cas, *beat->mutable_cas());
   send(message);
   heartbeat_ = shard.after(kHeartbeat, [this] { heartbeat(); });

@@ -32,6 +32,9 @@ struct AgentReport {
   std::int64_t snapshot_revision = 0;
   std::int32_t sessions = 0;
   std::int64_t spool_bytes = 0;
+  struct Recordings {  // as RecordingBacklog of the protocol has it
+    std::int64_t files = 0, bytes = 0, limit_bytes = 0, oldest_age_ms = 0, set_aside = 0, upload_failures = 0;
+  } recordings;
   CaReport cas;
   std::string enhanced_recording;  // "off", "on: …", "unavailable: …"
 };

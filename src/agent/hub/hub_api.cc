@@ -128,6 +128,11 @@ Result<Snapshot> parse_snapshot(const v1::Snapshot& message) {
     snapshot.recording_mode = RecordingMode::kOff;
   else if (message.recording_mode() == "node-sync")
     snapshot.recording_mode = RecordingMode::kNodeSync;
+  for (const std::string& text : message.recording_recipients()) {
+    // Recording in clear what was to be encrypted is no way out: the whole snapshot is refused.
+    MEZ_TRY(recording::Recipient recipient, recording::parse_recipient(text));
+    snapshot.recording_recipients.push_back(recipient);
+  }
   return snapshot;
 }
 

@@ -11,6 +11,9 @@ namespace mezite::agent {
 namespace {
 
 constexpr std::chrono::minutes kFailureEventInterval{10};
+constexpr std::chrono::minutes kAlarmInterval{10};
+constexpr std::chrono::hours kOldBacklog{1};
+constexpr std::chrono::seconds kSpoolLook{10};
 constexpr std::size_t kMaxTold = 1024;
 constexpr std::size_t kMaxExcerptBytes = 4096;
 constexpr unsigned kMaxUnreadable = 3;
@@ -141,7 +144,7 @@ void EventSender::run() {
 }
 
 RecordingSender::RecordingSender(recording::Spool& spool, recording::UploadTarget& target, EventSink& events,
-                                 const NodeFactsStore& node, const Clock& clock)
+                                 const NodeFactsStore& node, OnRecordingFailure policy, const Clock& clock)
     : spool_(spool),
       events_(events),
       node_(node),
@@ -150,6 +153,7 @@ RecordingSender::RecordingSender(recording::Spool& spool, recording::UploadTarge
                 {.uploaded = [this](std::string_view id, std::uint64_t size) { uploaded(id, size); },
                  .failed = [this](std::string_view id, const Error& error, bool aside) { failed(id, error, aside); }},
                 random_number()),
+      policy_(policy),
       thread_([this] { run(); }) {}
 
 RecordingSender::~RecordingSender() { stop(); }
@@ -175,13 +179,50 @@ void RecordingSender::run() {
   while (!stopping_) {
     if (std::exchange(kicked_, false)) uploader_.retry_now();
     lock.unlock();
+    look_at_backlog();  // before a round that may be long as well
     SteadyTime next = uploader_.run_once();
-    spool_bytes_ = spool_.size_bytes();
+    look_at_backlog();
     lock.lock();
     if (stopping_ || kicked_) continue;
-    auto left = std::clamp<std::chrono::nanoseconds>(next - clock_.steady(), std::chrono::milliseconds(10),
-                                                     std::chrono::seconds(30));
+    auto left = std::clamp<std::chrono::nanoseconds>(next - clock_.steady(), std::chrono::milliseconds(10), kSpoolLook);
     wake_.wait_for(lock, left, [this] { return kicked_ || stopping_; });
+  }
+}
+
+RecordingSender::Backlog RecordingSender::backlog() const {
+  std::lock_guard lock(mutex_);
+  return backlog_;
+}
+
+void RecordingSender::look_at_backlog() {
+  const recording::Spool::Backlog now = spool_.backlog();
+  const std::uint64_t limit = spool_.limit_bytes();
+  {
+    std::lock_guard lock(mutex_);
+    backlog_.spool = now;
+    backlog_.limit_bytes = limit;
+  }
+  const bool bad = now.bytes >= limit / 5 * 4 || now.oldest_age >= kOldBacklog;
+  if (!bad && !alarmed_) return;
+  if (bad && alarmed_ && clock_.steady() - alarmed_at_ < kAlarmInterval) return;
+  alarmed_ = bad;
+  alarmed_at_ = clock_.steady();
+  const std::string_view policy = policy_ == OnRecordingFailure::kRefuse ? "refuse" : "continue";
+  auto age = std::chrono::duration_cast<std::chrono::seconds>(now.oldest_age).count();
+  log::warn(bad ? "recordings wait at this node" : "the recordings that waited at this node are uploaded",
+            {{"waiting", now.waiting}, {"bytes", now.bytes}, {"limit_bytes", limit}, {"oldest_age_s", age}});
+  audit::Event event = node_event(bad ? audit::EventKind::kRecordingBacklog : audit::EventKind::kRecordingBacklogGone,
+                                  *node_.current(), clock_);
+  event.details = audit::Details()
+                      .add("waiting", static_cast<std::int64_t>(now.waiting))
+                      .add("set_aside", static_cast<std::int64_t>(now.aside))
+                      .add("bytes", static_cast<std::int64_t>(now.bytes))
+                      .add("limit_bytes", static_cast<std::int64_t>(limit))
+                      .add("oldest_age_s", static_cast<std::int64_t>(age))
+                      .add("policy", policy)
+                      .text();
+  if (Status told = events_.emit({std::move(event)}); !told) {
+    log::error("an audit event could not be stored", {{"error", told.error()}});
   }
 }
 
@@ -198,6 +239,10 @@ void RecordingSender::uploaded(std::string_view session_id, std::uint64_t size_b
 
 void RecordingSender::failed(std::string_view session_id, const Error& error, bool set_aside) {
   log::error("uploading session recording", {{"session", session_id}, {"error", error}, {"set_aside", set_aside}});
+  {
+    std::lock_guard lock(mutex_);
+    ++backlog_.failures;
+  }
   SteadyTime now = clock_.steady();
   auto last = told_.find(session_id);
   if (last != told_.end() && now - last->second < kFailureEventInterval && !set_aside) return;

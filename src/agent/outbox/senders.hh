@@ -12,6 +12,7 @@
 
 #include "agent/hub/refused_event.hh"
 #include "agent/outbox/event_log.hh"
+#include "agent/settings/config.hh"
 #include "base/clock.hh"
 #include "recording/uploader.hh"
 
@@ -55,22 +56,29 @@ class EventSender {
 
 class RecordingSender {
  public:
-  // node: for the events of uploads. All outlive the sender.
+  // node: for the events of uploads; policy: what a full spool means for new sessions, for the event that tells of it.
+  // All outlive the sender.
   RecordingSender(recording::Spool& spool, recording::UploadTarget& target, EventSink& events,
-                  const NodeFactsStore& node, const Clock& clock);
+                  const NodeFactsStore& node, OnRecordingFailure policy, const Clock& clock);
   ~RecordingSender();  // stop()
 
   // Any thread: there is a new recording, or the hub may be there again.
   void kick();
   void stop();
 
-  // Bytes that wait, as of the last look.
-  std::uint64_t spool_bytes() const { return spool_bytes_.load(); }
+  // What waits, as of the last look; failures since the start.
+  struct Backlog {
+    recording::Spool::Backlog spool;
+    std::uint64_t limit_bytes = 0;
+    std::uint64_t failures = 0;
+  };
+  Backlog backlog() const;
 
  private:
   void run();
   void uploaded(std::string_view session_id, std::uint64_t size_bytes);
   void failed(std::string_view session_id, const Error& error, bool set_aside);
+  void look_at_backlog();
 
   recording::Spool& spool_;
   EventSink& events_;
@@ -78,8 +86,11 @@ class RecordingSender {
   const Clock& clock_;
   recording::Uploader uploader_;
   std::map<std::string, SteadyTime, std::less<>> told_;  // when an event last told of a failure
-  std::atomic<std::uint64_t> spool_bytes_{0};
-  std::mutex mutex_;
+  const OnRecordingFailure policy_;
+  SteadyTime alarmed_at_{};
+  bool alarmed_ = false;
+  Backlog backlog_;  // guarded by mutex_
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool kicked_ = false;
   bool stopping_ = false;

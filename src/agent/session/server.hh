@@ -17,6 +17,10 @@
 #include "recording/recorder.hh"
 #include "ssh/transport/transport.hh"
 
+namespace mezite::recording {
+class LiveStreams;
+}
+
 namespace mezite::agent {
 
 struct ServerContext;
@@ -31,6 +35,7 @@ struct ServerOptions {
   const NodeFactsStore* node = nullptr;
   EventSink* events = nullptr;
   recording::Recorder* recorder = nullptr;   // null: recordings can't be opened
+  recording::LiveStreams* live = nullptr;    // null: recordings can't be streamed
   std::function<void()> recording_finished;  // any thread: a recording waits for its upload
   std::string pam_service;
   std::string sftp_server;

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "agent/process/terminal.hh"
+#include "agent/session/recording_plan.hh"
 #include "agent/session/traced_launch.hh"
 #include "base/id.hh"
 #include "base/log.hh"
@@ -39,9 +40,7 @@ bool is_scp(std::string_view command) {
 struct SessionChannel::Start {
   LaunchRequest launch;
   recording::Header header;
-  bool record = false;
-  bool must_record = false;
-  bool live = false;  // a live stream is wished for, which this agent has not: recorded here, uploaded after
+  RecordingPlan plan;
   std::vector<audit::Event> events;
   TracedPrincipal who;
 
@@ -139,15 +138,8 @@ void SessionChannel::launch_program(ssh::RequestResponder responder) {
   job->launch.variables = variables_;
   job->launch.pam_service = context_->options.pam_service;
 
-  access::RecordSession wish = principal.options.record_session;
-  job->must_record = wish == access::RecordSession::kStrict;
-  job->record =
-      job->must_record || (wish != access::RecordSession::kOff && snapshot->recording_mode != RecordingMode::kOff);
-  if (context_->options.on_recording_failure == OnRecordingFailure::kRefuse) job->must_record = job->record;
-  job->live = job->record &&
-              (wish == access::RecordSession::kNodeSync ||
-               (wish == access::RecordSession::kDefault && snapshot->recording_mode == RecordingMode::kNodeSync));
-  recorded_ = job->record;
+  job->plan = plan_recording(principal.options.record_session, *snapshot, context_->options.on_recording_failure);
+  recorded_ = job->plan.record;
   job->header.session_id = session_id_;
   job->header.cluster_name = snapshot->cluster_name;
   job->header.user = principal.user;
@@ -167,7 +159,9 @@ void SessionChannel::launch_program(ssh::RequestResponder responder) {
       user_event(EventKind::kSessionStart, *node, principal, visitor_->client.ip, *context_->options.clock);
   event.session_id = session_id_;
   audit::Details details;
-  details.add("login", principal.login).add("kind", recording::to_text(job->header.kind)).add("recorded", job->record);
+  details.add("login", principal.login)
+      .add("kind", recording::to_text(job->header.kind))
+      .add("recorded", job->plan.record);
   details.add("client", visitor_->client_software);
   if (!command_.empty()) details.add("command", command_);
   if (!subsystem_.empty()) details.add("subsystem", subsystem_);
@@ -183,30 +177,29 @@ void SessionChannel::launch_program(ssh::RequestResponder responder) {
     };
   };
   callbacks.drained = post([](SessionChannel& self) { self.on_drained(); });
-  callbacks.failed = post([](SessionChannel& self, const Error& error) { self.on_recording_failed(error); });
+  callbacks.failed =
+      post([](SessionChannel& self, const Error& error) { self.on_recording_failed(error, "recording"); });
   callbacks.finished = context_->options.recording_finished;
+  std::function<void(const Error&)> stream_lost =
+      post([](SessionChannel& self, const Error& error) { self.on_recording_failed(error, "streaming"); });
 
-  auto work = [job, context = context_, callbacks = std::move(callbacks)] {
+  auto work = [job, context = context_, callbacks = std::move(callbacks), stream_lost = std::move(stream_lost)] {
     Status open = check_nologin(job->launch.user);
     if (!open) {
       job->launched = std::unexpected(open.error());
       return;
     }
-    if (job->live)
-      log::warn("opening recording stream (falling back to local-only)", {{"session", job->header.session_id}});
-    if (job->record) {
-      auto recording = context->options.recorder
-                           ? context->options.recorder->open(job->header, callbacks)
-                           : Result<std::unique_ptr<recording::Session>>(fail(ErrorCode::kUnavailable, "no spool"));
+    if (job->plan.record) {
+      auto recording = open_recording(context->options, job->plan, job->header, callbacks, stream_lost);
       if (recording)
         job->recording = std::move(*recording);
       else
         job->recording_error = recording.error();
     }
-    if (job->recording_error && job->must_record) return;
+    if (job->recording_error && job->plan.must_record) return;
     // Before the program runs, and durable: a session that leaves no trace is none that may be.
     Status told = context->options.events->emit(job->events);
-    if (!told && job->must_record) {
+    if (!told && job->plan.must_record) {
       job->recording_error = told.error();
       return;
     }
@@ -230,14 +223,14 @@ void SessionChannel::on_started(std::shared_ptr<Start> job, ssh::RequestResponde
     recorded_ = false;
     std::string text = "the session can't be recorded: " + job->recording_error->message;
     log::error("opening a recording", {{"session", session_id_}, {"error", *job->recording_error}});
-    if (job->must_record) {
+    if (job->plan.must_record) {
       return refuse({.kind = EventKind::kAccessDeniedRecording,
                      .reason = "recording",
                      .explanation = text,
                      .user_text = "session refused: it can't be recorded"},
                     std::move(responder));
     }
-    on_recording_failed(*job->recording_error);
+    on_recording_failed(*job->recording_error, "opening");
   }
   if (!job->launched) {
     return refuse({.kind = EventKind::kSessionRejected,
@@ -410,12 +403,12 @@ void SessionChannel::on_drained() {
   deliver_held();
 }
 
-void SessionChannel::on_recording_failed(const Error& error) {
+void SessionChannel::on_recording_failed(const Error& error, std::string_view doing) {
   audit::Event event = user_event(EventKind::kSessionRecordingFailed, *context_->options.node->current(),
                                   visitor_->principal, visitor_->client.ip, *context_->options.clock);
   event.session_id = session_id_;
   event.error_message = error.message;
-  event.details = audit::Details().add("login", visitor_->principal.login).add("while", "recording").text();
+  event.details = audit::Details().add("login", visitor_->principal.login).add("while", doing).text();
   context_->emit({std::move(event)});
   log::error("recording a session", {{"session", session_id_}, {"error", error}});
   bool must = visitor_->principal.options.record_session == access::RecordSession::kStrict ||

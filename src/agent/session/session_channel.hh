@@ -63,7 +63,7 @@ class SessionChannel final : public ssh::ChannelHandler, public std::enable_shar
   void follow_sftp();
   void hold_back();
   void on_drained();
-  void on_recording_failed(const Error& error);
+  void on_recording_failed(const Error& error, std::string_view doing);
 
   void on_exit(int wait_status);
   void finish_if_done();

@@ -11,6 +11,7 @@
 
 #include "access/role_set.hh"
 #include "base/clock.hh"
+#include "recording/recipient.hh"
 #include "ssh/keys/public_key.hh"
 
 namespace mezite::agent {
@@ -37,6 +38,7 @@ struct Snapshot {
   std::unordered_set<std::uint64_t> revoked_serials;  // of user certificates that are good no more
   std::unordered_set<std::string> revoked_key_ids;
   RecordingMode recording_mode = RecordingMode::kNode;
+  std::vector<recording::Recipient> recording_recipients;  // recordings are encrypted to these
 };
 
 // The snapshot in force. Thread-safe.

@@ -105,6 +105,9 @@ Status snapshot(Services& services, const Call& call, const v1::GetSnapshotReque
   for (std::uint64_t serial : basis.revoked.serials) response.mutable_revoked()->add_serials(serial);
   for (const std::string& id : basis.revoked.key_ids) response.mutable_revoked()->add_key_ids(id);
   response.set_recording_mode(std::string(name_of(services.config.recording.mode)));
+  for (const std::string& recipient : services.config.recording.recipients) {
+    response.add_recording_recipients(recipient);
+  }
   response.set_cluster_name(services.cluster_name());
   return {};
 }

@@ -41,6 +41,12 @@ void put(const Services& services, const identity::Node& node, v1::Node& out) {
   out.set_host_cert_expires_at_ms(millis(node.host_cert_expires_at));
   out.set_joined_at_ms(to_unix_millis(node.joined_at));
   out.set_enhanced_recording(node.enhanced_recording);
+  if (const auto backlog = services.backlogs.get(node.id)) {
+    out.set_recordings_waiting(backlog->files);
+    out.set_recordings_waiting_bytes(backlog->bytes);
+    out.set_recordings_oldest_age_ms(backlog->oldest_age_ms);
+    out.set_recordings_set_aside(backlog->set_aside);
+  }
 }
 
 }  // namespace

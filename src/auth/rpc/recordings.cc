@@ -18,6 +18,10 @@ void put(const recording::StoredRecording& recording, v1::Recording& out) {
   out.set_ended_at_ms(recording.ended_at ? to_unix_millis(*recording.ended_at) : 0);
   out.set_size_bytes(static_cast<std::int64_t>(recording.size_bytes));
   out.set_complete(recording.complete);
+  out.set_sha256(recording.sha256);
+  out.set_storage(recording.archived ? "s3" : "local");
+  out.set_problem(recording.problem);
+  for (const recording::SealedKey& key : recording.header.keys) out.add_recipients(to_text(key.recipient));
 }
 
 std::optional<SystemTime> instant(std::int64_t ms) {

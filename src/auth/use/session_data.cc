@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "auth/record.hh"
+#include "auth/recording_archive.hh"
 #include "auth/use/recording_search.hh"
 #include "base/log.hh"
 #include "base/text.hh"
@@ -23,6 +24,7 @@ bool is_agent_event(std::string_view type) {
       "session.rejected",
       "session.recording.failed",
       "session.recording.uploaded",
+      "recording.backlog",
       "access.denied",
       "port_forward",
       "agent_forward",
@@ -155,9 +157,15 @@ Result<recording::PutReceipt> put_recording_chunk(Services& services, const Call
     event.id = id_of_upload(request.session_id);
     event.user_name = stored.header.user;
     event.session_id = std::string(request.session_id);
-    event.details = audit::Details().add("size_bytes", static_cast<std::int64_t>(receipt->size)).text();
+    // What the audit chain vouches for: a recording that is altered later has another hash.
+    event.details = audit::Details()
+                        .add("size_bytes", static_cast<std::int64_t>(receipt->size))
+                        .add("sha256", stored.sha256)
+                        .add("storage", name_of(services.config.recording.backend))
+                        .text();
     MEZ_CHECK(record(services, event));
     index_soon(services, request.session_id);
+    if (services.recording_archive) services.recording_archive->kick();
   }
   return receipt;
 }

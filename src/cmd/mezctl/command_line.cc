@@ -38,6 +38,7 @@ struct Flags {
   RecordingDeleteFlags recording_delete;
   RecordingSearchFlags recording_search;
   std::string shell;
+  std::string keygen_output;
 };
 
 class CommandLine {
@@ -440,6 +441,9 @@ class CommandLine {
     remove->alias("delete");
     with_name(remove, flags_.recording_delete.id, "id,--id,--name", "session id");
     remove->add_flag("--yes,-y", flags_.recording_delete.yes, "do not ask");
+    CLI::App* keygen = command(recordings, "keygen", "make a key that recordings can be encrypted to",
+                               [this](Context& context) { return recordings_keygen(context, flags_.keygen_output); });
+    keygen->add_option("--output,-o", flags_.keygen_output, "a new file for the private key");
   }
 
   void add_recording_search(CLI::App* recordings) {

@@ -150,6 +150,7 @@ struct RecordingDeleteFlags {
   bool yes = false;
 };
 Status recordings_delete(Context& context, const RecordingDeleteFlags& flags);
+Status recordings_keygen(Context& context, const std::string& output);
 
 // A command's name, what it takes, and what is below it: what completion needs to know.
 struct CommandTree {

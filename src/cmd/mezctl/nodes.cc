@@ -129,6 +129,12 @@ Status nodes_get(Context& context, const std::string& name) {
   if (!node.enhanced_recording().empty()) fields.add("enhanced recording", node.enhanced_recording());
   fields.add("host_cert_signer_fingerprint", node.host_cert_signer_fingerprint());
   fields.add("host certificate expires", client::shown_time(node.host_cert_expires_at_ms(), context.now()));
+  if (node.recordings_waiting() > 0 || node.recordings_set_aside() > 0) {
+    fields.add("recordings not uploaded",
+               fmt::format("{}, the oldest for {}; {} set aside; {} in the spool", node.recordings_waiting(),
+                           format_duration(std::chrono::seconds(node.recordings_oldest_age_ms() / 1000)),
+                           node.recordings_set_aside(), client::shown_bytes(node.recordings_waiting_bytes())));
+  }
   return context.print(fields.text());
 }
 

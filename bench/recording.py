@@ -1,0 +1,103 @@
+#!/usr/bin/python3
+"""recording.py [--runs=5] [--mib=1024] [--what=yes,rsync]: what recording a session costs its user.
+
+The same bytes through `ssh -J`, in turns, as a user whose sessions are recorded and as one whose are not: the output of
+`yes | head -c`, and rsync of one file of random bytes from the node. Each run waits until what the one before it recorded has
+been uploaded. Bar: at most 5 % of the throughput. CPU is that of the agent, in seconds per GiB."""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from measure import Rows, cpu_seconds
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from harness.cluster import Cluster  # noqa: E402
+from harness.wait import until  # noqa: E402
+
+MOST_LOST = 0.05
+
+
+def make_cluster() -> Cluster:
+    cluster = Cluster()
+    for user, record in (("recorded", "default"), ("plain", "off")):
+        cluster.role(user, {"node_labels": {"*": "*"}, "logins": [cluster.login]}, options={"record_session": record})
+        cluster.user(user, user)
+    cluster.start_agent("web-01")
+    for user in ("recorded", "plain"):
+        cluster.login_as(user)
+        cluster.ssh(user, "web-01", "true")
+    return cluster
+
+
+def quiet(cluster: Cluster):
+    spool = cluster.dir / "web-01" / "spool"
+    until(lambda: not list(spool.glob("*.mezrec")), "the spool to be empty", 120)
+
+
+def fetch_yes(cluster: Cluster, user: str, size: int):
+    with open(os.devnull, "wb") as sink:
+        subprocess.run(cluster.ssh_argv(user, "web-01", f"yes | head -c {size}"), stdin=subprocess.DEVNULL, stdout=sink, check=True)
+
+
+def fetch_rsync(cluster: Cluster, user: str, size: int):
+    source, target = cluster.dir / "bytes", cluster.dir / "copy"
+    if not source.exists() or source.stat().st_size != size:
+        with open(source, "wb") as out:
+            for _ in range(size >> 20):
+                out.write(os.urandom(1 << 20))
+        source.chmod(0o644)
+    target.unlink(missing_ok=True)
+    *shell, where = cluster.ssh_argv(user, "web-01")
+    wrapper = cluster.dir / f"shell-{user}"
+    # rsync gives the host as the first argument.
+    wrapper.write_text("#!/bin/sh\nshift\nexec " + " ".join(f"'{word}'" for word in [*shell, where]) + ' "$@"\n')
+    wrapper.chmod(0o755)
+    subprocess.run(["rsync", "--whole-file", "--rsh", str(wrapper), f"web-01:{source}", str(target)], check=True)
+
+
+FETCHES = {"yes": fetch_yes, "rsync": fetch_rsync}
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--runs", type=int, default=5)
+    arguments.add_argument("--mib", type=int, default=1024)
+    arguments.add_argument("--what", default="yes,rsync")
+    chosen = arguments.parse_args()
+    rows, size = Rows(), chosen.mib << 20
+    cluster = make_cluster()
+    try:
+        agent = cluster.agents["web-01"].pid
+        for what in chosen.what.split(","):
+            FETCHES[what](cluster, "plain", min(size, 64 << 20))  # everything is warm
+            for number in range(chosen.runs):
+                # Who comes first changes, so that a machine that slows down hits both alike.
+                for user in ("recorded", "plain")[::1 if number % 2 else -1]:
+                    quiet(cluster)
+                    cpu, began = cpu_seconds(agent), time.monotonic()
+                    FETCHES[what](cluster, user, size)
+                    taken = time.monotonic() - began
+                    rows.note(what, user, mib_per_s=chosen.mib / taken, cpu_s_per_gib=(cpu_seconds(agent) - cpu) / chosen.mib * 1024)
+        for what in chosen.what.split(","):
+            recorded, plain = (rows.median(what, user, "mib_per_s") for user in ("recorded", "plain"))
+            pairs = [row["mib_per_s"] for row in rows.rows if row["what"] == what]
+            lost = 1 - recorded / plain
+            rows.bar(f"{what}: {recorded:.0f} MiB/s recorded, {plain:.0f} not: {lost:.1%} lost (at most {MOST_LOST:.0%}); "
+                     f"agent CPU {rows.median(what, 'recorded', 'cpu_s_per_gib'):.2f} and {rows.median(what, 'plain', 'cpu_s_per_gib'):.2f} s per GiB; "
+                     f"spread of all runs {statistics.pstdev(pairs):.0f} MiB/s", lost <= MOST_LOST)
+    finally:
+        cluster.close()
+    results = ROOT / "bench" / "results"
+    results.mkdir(exist_ok=True)
+    (results / f"recording-{int(time.time())}.json").write_text(json.dumps(rows.rows, indent=1))
+    return rows.missed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
