@@ -11,7 +11,6 @@
 #include "base/log.hh"
 #include "cmd/mezhub/flags.hh"
 #include "cmd/mezhub/hub.hh"
-#include "cmd/rpc_library.hh"
 #include "crypto/secure_memory.hh"
 
 namespace {
@@ -73,7 +72,6 @@ int main(int argc, char** argv) {
   mezite::log::set_format(config->log.format);
   if (!hardened) mezite::log::warn(hardened.error().message);
   warn_about_variables();
-  const mezite::RpcLibrary rpc;
   if (mezite::Status ended = mezite::hub::run(std::move(*config), flags->config_file); !ended) {
     mezite::log::error(ended.error().message);
     return 1;

@@ -6,7 +6,8 @@
 
 namespace mezite {
 
-// Made first in main(), so that it outlives every channel and server: its end is the end of all that gRPC runs.
+// Made before any channel or server, so that it outlives them: its end is the end of all that gRPC runs. Signals that
+// the program waits for are blocked before, because gRPC's threads inherit what is.
 class RpcLibrary {
  public:
   RpcLibrary() { grpc_init(); }

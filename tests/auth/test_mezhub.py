@@ -128,7 +128,7 @@ def test_port_in_use_makes_nothing(hub):
 
 @pytest.mark.parametrize("settings, words", [
     ({"database": {"driver": "postgres"}}, "database.driver: postgres is not supported by this version; use sqlite"),
-    ({"recording": {"backend": "s3"}}, "recording.backend: s3 is not supported"),
+    ({"recording": {"backend": "s3"}}, "recording.backend is s3, but recording.s3.bucket is not set"),
     ({"auth": {"enabled": False}}, "auth.enabled: false is not supported"),
 ])
 def test_what_is_not_supported_is_refused(hub, settings, words):

@@ -186,7 +186,7 @@ def test_file_that_cannot_be_uploaded_goes_aside_and_holds_up_nothing(site):
     until(lambda: not spooled(cluster), "the first recording to be uploaded")
     gate.shut()
     cluster.ssh("alice", "web-01", "echo poisoned")
-    bad = until(lambda: spooled(cluster), "the recording in the spool")[0]
+    bad = until(lambda: [path for path in spooled(cluster) if ".live." not in path.name], "the whole recording in the spool")[0]
     content = bytearray(bad.read_bytes())
     content[len(content) // 2] ^= 1
     bad.write_bytes(content)
@@ -222,6 +222,18 @@ def test_encrypted_recording_is_read_by_its_recipient_only(fresh, tmp_path):
     refused = cluster.mezctl("recordings", "export", recording["session_id"], "--format=text", check=False)
     assert refused.returncode != 0 and public.encode() in refused.stderr and b"secret-42" not in refused.stdout, refused
     assert b"--identity=FILE" in refused.stderr
+
+    session = recording["session_id"]
+    assert "secret-42" in cluster.mezctl("recordings", "export", session, "--format=text", f"--identity={key}")
+    assert "secret-42" in cluster.mezctl("recordings", "play", session, f"--identity={key}")
+    assert "secret-42" in cluster.mezctl("recordings", "search", session, "secret-42", f"--identity={key}")
+    # The command that a session began with is in the audit log and the header; what was typed and shown is for the recipient.
+    assert "echo secret-" in cluster.mezctl("recordings", "search", "echo secret")
+    assert session not in cluster.mezctl("recordings", "search", "secret-42", check=False).stdout.decode()
+    other = tmp_path / "other"
+    cluster.mezctl("recordings", "keygen", f"--output={other}")
+    refused = cluster.mezctl("recordings", "export", session, "--format=text", f"--identity={other}", check=False)
+    assert refused.returncode != 0 and b"secret-42" not in refused.stdout and public.encode() in refused.stderr, refused
 
 
 def test_wrong_recipient_stops_the_hub_at_start(fresh):

@@ -73,7 +73,7 @@ def test_recording_goes_to_s3_and_plays_from_there(s3, site):
     cluster.restart_hub()
     assert "in-the-store" in text_of(cluster, session), "the index knows where it is"
     assert re.search(r"^mezite_recording_archive_waiting 0$", cluster.get("/metrics")[1], re.M)
-    cluster.mezctl("recordings", "rm", session)
+    cluster.mezctl("recordings", "rm", "--yes", session)
     assert s3.objects(BUCKET) == {}
 
 
@@ -244,6 +244,6 @@ def test_s3rver_takes_small_and_large_recordings(s3rver, site):
     wait_stored(cluster, big)
     assert "to s3rver" in text_of(cluster, small)
     assert cluster.mezctl("recordings", "export", big, "--format=text")
-    cluster.mezctl("recordings", "rm", small)
+    cluster.mezctl("recordings", "rm", "--yes", small)
     gone = cluster.mezctl("recordings", "export", small, "--format=text", check=False)
     assert gone.returncode != 0

@@ -47,7 +47,8 @@ class Talk:
 
     def must_hold(self, agent_kills: list[float]) -> int:
         """So many lines must be in the recording."""
-        killed = min((at for at in agent_kills if self.started <= at <= self.ended), default=None)
+        # Also by a kill right after the user's end: what was printed last may not have been written by then.
+        killed = min((at for at in agent_kills if self.started <= at <= self.ended + FLUSHED), default=None)
         return len(self.lines) if killed is None else sum(at < killed - FLUSHED for at in self.lines)
 
 
