@@ -11,6 +11,7 @@
 #include "base/log.hh"
 #include "cmd/mezhub/flags.hh"
 #include "cmd/mezhub/hub.hh"
+#include "cmd/rpc_library.hh"
 #include "crypto/secure_memory.hh"
 
 namespace {
@@ -72,6 +73,10 @@ int main(int argc, char** argv) {
   mezite::log::set_format(config->log.format);
   if (!hardened) mezite::log::warn(hardened.error().message);
   warn_about_variables();
+  if (mezite::Status blocked = mezite::hub::block_hub_signals(); !blocked) {
+    return complain(blocked.error().message, 1);
+  }
+  const mezite::RpcLibrary rpc;
   if (mezite::Status ended = mezite::hub::run(std::move(*config), flags->config_file); !ended) {
     mezite::log::error(ended.error().message);
     return 1;

@@ -11,7 +11,6 @@
 #include "base/log.hh"
 #include "base/notify.hh"
 #include "base/text.hh"
-#include "cmd/rpc_library.hh"
 #include "net/listener.hh"
 #include "net/shard.hh"
 #include "proxy/proxy.hh"
@@ -157,10 +156,10 @@ class Hub {
 
 }  // namespace
 
+Status block_hub_signals() { return net::Shard::block_signals({SIGTERM, SIGINT, SIGHUP, SIGPIPE}); }
+
 Status run(auth::Config config, const std::optional<std::filesystem::path>& file) {
-  MEZ_CHECK(net::Shard::block_signals({SIGTERM, SIGINT, SIGHUP, SIGPIPE}));
   auth::rpc::prepare_process();
-  const RpcLibrary rpc;  // its threads inherit the blocked signals
   return Hub(file).run(std::move(config));
 }
 
