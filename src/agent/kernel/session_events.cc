@@ -55,7 +55,7 @@ void SessionEvents::exited(std::uint32_t pid, std::uint32_t wait_status) {
   }
 }
 
-void SessionEvents::connected(Connection connection, SteadyTime now) {
+void SessionEvents::connected(SeenConnection connection, SteadyTime now) {
   if (auto known = connections_.find(connection); known != connections_.end()) {
     ++known->second;
     return;

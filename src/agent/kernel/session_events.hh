@@ -25,13 +25,13 @@ struct ProgramRun {
   std::string arguments;  // each with its NUL
   bool arguments_cut = false;
 };
-struct Connection {
+struct SeenConnection {
   std::uint32_t pid = 0, uid = 0;
   std::string address;  // numeric
   std::uint16_t port = 0;
   std::uint32_t protocol = 0;
   std::string program;
-  auto operator<=>(const Connection&) const = default;
+  auto operator<=>(const SeenConnection&) const = default;
 };
 
 class SessionEvents {
@@ -40,7 +40,7 @@ class SessionEvents {
 
   void ran(ProgramRun program, SteadyTime now);
   void exited(std::uint32_t pid, std::uint32_t wait_status);
-  void connected(Connection connection, SteadyTime now);
+  void connected(SeenConnection connection, SteadyTime now);
   // Of what the kernel could not tell, since the last time.
   void lost(std::uint64_t commands, std::uint64_t connections);
 
@@ -59,7 +59,7 @@ class SessionEvents {
 
   TracedSession session_;
   std::deque<Waiting> programs_;
-  std::map<Connection, std::uint64_t> connections_;
+  std::map<SeenConnection, std::uint64_t> connections_;
   SteadyTime second_{};  // in which the rates are counted
   std::size_t programs_in_second_ = 0, connections_in_second_ = 0;
   std::uint64_t lost_commands_ = 0, lost_connections_ = 0;

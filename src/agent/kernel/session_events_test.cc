@@ -55,7 +55,7 @@ TEST_F(SessionEventsTest, AProcessThatBecomesAnotherProgramEndsOnce) {
 }
 
 TEST_F(SessionEventsTest, RepeatedConnectionsAreCounted) {
-  const Connection one{.pid = 5, .uid = 0, .address = "::1", .port = 443, .protocol = 6, .program = "curl"};
+  const SeenConnection one{.pid = 5, .uid = 0, .address = "::1", .port = 443, .protocol = 6, .program = "curl"};
   for (int i = 0; i < 1000; ++i) events_.connected(one, at(0));
   auto told = collect(1000);
   ASSERT_EQ(told.size(), 1u);
