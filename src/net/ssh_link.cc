@@ -84,8 +84,7 @@ class SshLink::Body : public std::enable_shared_from_this<Body>, public StreamHa
   }
 
   bool may_read() {
-    return !over && !result && !closing && !endpoint->wants_close() && endpoint->output_size() <= options.high_water &&
-           !endpoint->read_space().empty();
+    return !over && !result && !closing && !endpoint->wants_close() && !endpoint->read_space().empty();
   }
 
   void read_socket() {

@@ -17,7 +17,6 @@ namespace mezite::net {
 
 struct SshLinkOptions {
   std::size_t read_bytes = std::size_t{128} << 10;  // offered to each read
-  std::size_t high_water = std::size_t{1} << 20;    // output above which nothing more is read from the peer
   std::chrono::milliseconds close_limit{5'000};     // to write the last output when the endpoint wants to close
 };
 

@@ -11,9 +11,6 @@ namespace {
 
 using audit::EventKind;
 
-// The endpoint itself stops reading at 2 MiB of output. Less here would stop the link in a key exchange that channels
-// have filled the output in, and the messages that end it would never be read.
-constexpr std::size_t kLinkHighWaterBytes = 8 << 20;
 constexpr unsigned kMaxDenials = 20;  // each is an audit event; then the connection ends
 constexpr std::size_t kMaxNotices = 8;
 
@@ -36,10 +33,8 @@ void Connection::start(UniqueFd fd, Bytes first_bytes) {
   server_address_ = net::local_address(fd.get());
   auto endpoint = std::make_unique<ssh::ServerEndpoint>(context_->config(), *this, *context_->options.clock);
   endpoint_ = endpoint.get();
-  link_ = std::make_unique<net::SshLink>(
-      shard_, std::move(fd), std::move(endpoint), std::move(first_bytes),
-      [context = context_, id = id_](Status) { context->remove(id); },
-      net::SshLinkOptions{.high_water = kLinkHighWaterBytes});
+  link_ = std::make_unique<net::SshLink>(shard_, std::move(fd), std::move(endpoint), std::move(first_bytes),
+                                         [context = context_, id = id_](Status) { context->remove(id); });
 }
 
 // ---- authentication

@@ -48,7 +48,9 @@ void EndpointCore::start(Result<std::unique_ptr<Transport>> transport) {
 
 std::span<std::uint8_t> EndpointCore::read_space() {
   if (ended_ || is_input_held()) return {};
-  if (transport_->output_size() > limits_.output_high_water_bytes + kMaxRepliesBytes) return {};
+  // Only what the peer could read counts: messages that wait for a key exchange go when it ends, and it ends by
+  // reading.
+  if (transport_->pending_output().size() > limits_.output_high_water_bytes + kMaxRepliesBytes) return {};
   return transport_->read_space(connection_ ? kConnectionReadBytes : kAuthReadBytes);
 }
 
