@@ -3,7 +3,7 @@ import itertools
 import socket
 import struct
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 LISTS = ("kex", "hostkey", "cipher", "mac")
 MARKERS = ("ext-info-", "kex-strict-")
@@ -15,7 +15,7 @@ class Cell:
     kex: str
     hostkey: str
     cipher: str  # "aes128-ctr+hmac-sha2-256", or an AEAD by itself
-    rekey: str   # who begins the key exchanges after the first: "us" or "peer"
+    rekey: str   # who begins the key exchanges after the first: "us", "peer", or "nobody": there is one only
 
     def words(self) -> tuple[str, str, str, str]:
         cipher, _, mac = self.cipher.partition("+")
@@ -24,12 +24,16 @@ class Cell:
     def __str__(self):
         return f"{self.kex} {self.hostkey} {self.cipher} re-keyed by {self.rekey}"
 
+    def algorithms(self) -> tuple[str, str, str]:
+        return self.kex, self.hostkey, self.cipher
+
 
 @dataclass
 class Plan:
     """What is run against one peer in one role, and what can't be."""
     cells: list[Cell]
-    product: int                                           # cells of the full product of what both know
+    product: int                                           # combinations of algorithms that both know and that apply
+    rekeyed: int                                           # cells in which keys are exchanged again
     missing: dict[str, list[str]] = field(default_factory=dict)  # list → names of ours that the peer doesn't know
 
 
@@ -41,13 +45,16 @@ def ciphers_with_macs(ciphers: list[str], macs: list[str]) -> list[str]:
 
 
 def plan(ours: dict[str, list[str]], theirs: dict[str, list[str]], rekey_by: list[str], full: bool, excluded) -> Plan:
-    """excluded(cell) gives the reason why a cell does not apply, or nothing."""
+    """Every pair of values with keys exchanged again, by us and by the peer; full: and each combination of algorithms that is
+    then left, with one key exchange. excluded(cell) gives the reason why a combination does not apply, or nothing."""
     both = {name: [a for a in ours[name] if a in theirs[name]] for name in LISTS}
     missing = {name: [a for a in ours[name] if a not in theirs[name]] for name in LISTS}
-    axes = [both["kex"], both["hostkey"], ciphers_with_macs(both["cipher"], both["mac"]), rekey_by]
-    everything = [Cell(*values) for values in itertools.product(*axes)]
-    allowed = [cell for cell in everything if not excluded(cell)]
-    return Plan(allowed if full else pairwise(allowed), len(allowed), {k: v for k, v in missing.items() if v})
+    axes = [both["kex"], both["hostkey"], ciphers_with_macs(both["cipher"], both["mac"])]
+    product = [cell for values in itertools.product(*axes) if not excluded(cell := Cell(*values, "nobody"))]
+    rekeyed = pairwise([replace(cell, rekey=side) for cell in product for side in rekey_by])
+    done = {cell.algorithms() for cell in rekeyed}
+    rest = [cell for cell in product if cell.algorithms() not in done] if full else []
+    return Plan(rekeyed + rest, len(product), len(rekeyed), {k: v for k, v in missing.items() if v})
 
 
 def pairwise(cells: list[Cell]) -> list[Cell]:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""table.py BUILD [--full] [PEER…]: runs the interop matrix and prints it, peer × role: cells passed, cells of the full
-product, what does not apply and why. --full: every cell instead of every pair of algorithms."""
+"""table.py BUILD [--pairs] [PEER…]: runs the interop matrix and prints it, peer × role: cells passed, combinations of
+algorithms, what does not apply and why. --pairs: every pair of algorithms instead of every combination; a minute."""
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +15,8 @@ SHOWN = 8  # failures of a row
 
 
 def main(arguments: list[str]) -> int:
-    full = "--full" in arguments
-    build, *wanted = [a for a in arguments if a != "--full"]
+    full = "--pairs" not in arguments
+    build, *wanted = [a for a in arguments if a != "--pairs"]
     rows = [(peer, role) for peer, role in peers.rows() if not wanted or f"{peer.name}" in wanted or f"{peer.name}-{role}" in wanted]
     with tempfile.TemporaryDirectory(prefix="mezite-interop-") as folder:
         bench = matrix.Bench(Path(build).resolve() / "bin", Path(folder))

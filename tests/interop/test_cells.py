@@ -1,6 +1,8 @@
 """The choice of cells: nothing that is to be covered may fall out of it."""
 import itertools
 
+import pytest
+
 from .cells import Cell, ciphers_with_macs, pairwise, plan
 
 OURS = {"kex": ["a", "b", "c"], "hostkey": ["h", "i"], "cipher": ["x-ctr", "y-gcm@openssh.com"], "mac": ["m", "n"]}
@@ -29,3 +31,15 @@ def test_only_what_both_know_and_nothing_excluded():
     assert {cell.hostkey for cell in made.cells} == {"h"}
     assert {cell.cipher for cell in made.cells} == {"x-ctr+n", "y-gcm@openssh.com"}
     assert made.missing == {"kex": ["b"], "mac": ["m"]} and made.product == len(made.cells) == 4
+
+
+@pytest.mark.parametrize("sides", [["us"], ["us", "peer"]])
+def test_each_combination_once_and_each_pair_re_keyed(sides):
+    made = plan(OURS, OURS, sides, True, lambda cell: None)
+    assert len(made.cells) == len(set(made.cells))
+    assert {cell.algorithms() for cell in made.cells} == set(itertools.product("abc", "hi", ["x-ctr+m", "x-ctr+n", "y-gcm@openssh.com"]))
+    rekeyed = made.cells[:made.rekeyed]
+    every = [Cell(*values) for values in itertools.product("abc", "hi", ["x-ctr+m", "x-ctr+n", "y-gcm@openssh.com"], sides)]
+    assert pairs_of(rekeyed) == pairs_of(every)
+    assert {cell.rekey for cell in made.cells[made.rekeyed:]} <= {"nobody"}
+    assert plan(OURS, OURS, sides, False, lambda cell: None).cells == rekeyed

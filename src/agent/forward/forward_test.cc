@@ -199,7 +199,7 @@ TEST(Loopback, BothFamiliesOnOnePort) {
 }
 
 TEST(Loopback, PrivilegedPortsAreRoots) {
-  LoginUser nobody{.name = "nobody", .uid = 65534, .gid = 65534, .home = "/", .shell = "/bin/sh", .groups = {}};
+  LoginUser nobody{.name = "nobody", .uid = 65534, .gid = 65534, .home = "/", .shell = "/bin/sh"};
   auto made = listen_on_loopback(nobody, 1023);
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().code, ErrorCode::kPermissionDenied);
@@ -207,7 +207,7 @@ TEST(Loopback, PrivilegedPortsAreRoots) {
 
 TEST(Loopback, SocketsBelongToTheUser) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
-  LoginUser nobody{.name = "nobody", .uid = 65534, .gid = 65534, .home = "/", .shell = "/bin/sh", .groups = {}};
+  LoginUser nobody{.name = "nobody", .uid = 65534, .gid = 65534, .home = "/", .shell = "/bin/sh"};
   UniqueFd fd = socket_of(nobody, AF_INET);
   struct stat info{};
   ASSERT_EQ(::fstat(fd.get(), &info), 0);

@@ -37,12 +37,16 @@ Result<pid_t> start_helper(const LoginUser& user, int theirs) {
   // Still as who we are: it becomes the user by itself (helper_process.cc says why).
   SpawnRequest request;
   request.user = user;
-  if (::geteuid() == 0)
-    request.user = {.name = "root", .uid = 0, .gid = 0, .home = "/", .shell = "/bin/sh", .groups = {}};
+  std::vector<gid_t> groups;
+  if (::geteuid() == 0) {
+    MEZ_TRY(groups, groups_of(user));
+    request.user = {.name = "root", .uid = 0, .gid = 0, .home = "/", .shell = "/bin/sh"};
+    request.groups.emplace();
+  }
   request.file = "/proc/self/exe";
   request.arguments = {"mezd", std::string(kForwardHelperWord), user.home, std::to_string(user.uid),
                        std::to_string(user.gid)};
-  for (gid_t group : user.groups) request.arguments.push_back(std::to_string(group));
+  for (gid_t group : groups) request.arguments.push_back(std::to_string(group));
   request.environment = {"PATH=/usr/bin:/bin"};
   request.stdin_fd = theirs;
   request.stdout_fd = request.stderr_fd = nowhere.get();

@@ -45,7 +45,8 @@ char* text_of(const std::string& text) {
 
 }  // namespace
 
-ChildImage::ChildImage(const SpawnRequest& request) : request_(request), root_(::geteuid() == 0) {
+ChildImage::ChildImage(const SpawnRequest& request, const std::vector<gid_t>& groups)
+    : request_(request), groups_(groups), root_(::geteuid() == 0) {
   for (const std::string& argument : request.arguments) argv_.push_back(text_of(argument));
   for (const std::string& variable : request.environment) envp_.push_back(text_of(variable));
   argv_.push_back(nullptr);
@@ -99,7 +100,7 @@ void ChildImage::become(int report_fd) const {
 
   const LoginUser& user = request_.user;
   if (root_) {
-    if (raw_setgroups(user.groups.size(), user.groups.data()) != 0) give_up(report, SpawnStage::kGroups, errno);
+    if (raw_setgroups(groups_.size(), groups_.data()) != 0) give_up(report, SpawnStage::kGroups, errno);
     if (raw_setresgid(user.gid) != 0 || raw_setresuid(user.uid) != 0) give_up(report, SpawnStage::kIds, errno);
   }
   uid_t real = 0;

@@ -33,13 +33,15 @@ Error describe(const SpawnReport& report, const SpawnRequest& request);
 // argv and envp as execve() wants them; points into the request, which must outlive it unchanged.
 class ChildImage {
  public:
-  explicit ChildImage(const SpawnRequest& request);
+  // groups: what request.groups stands for. It must live as long.
+  ChildImage(const SpawnRequest& request, const std::vector<gid_t>& groups);
 
   // In the child. Never returns.
   [[noreturn]] void become(int report_fd) const;
 
  private:
   const SpawnRequest& request_;
+  const std::vector<gid_t>& groups_;
   std::vector<char*> argv_;
   std::vector<char*> envp_;
   bool root_ = false;

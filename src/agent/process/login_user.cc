@@ -41,20 +41,23 @@ Result<LoginUser> find_login_user(std::string_view name) {
                  .uid = entry.pw_uid,
                  .gid = entry.pw_gid,
                  .home = entry.pw_dir ? entry.pw_dir : "",
-                 .shell = entry.pw_shell && *entry.pw_shell ? entry.pw_shell : "/bin/sh",
-                 .groups = {}};
+                 .shell = entry.pw_shell && *entry.pw_shell ? entry.pw_shell : "/bin/sh"};
   if (user.home.empty()) user.home = "/";
-  user.groups.resize(32);
+  return user;
+}
+
+Result<std::vector<gid_t>> groups_of(const LoginUser& user) {
+  std::vector<gid_t> groups(32);
   for (;;) {
-    int count = static_cast<int>(user.groups.size());
-    if (::getgrouplist(user.name.c_str(), user.gid, user.groups.data(), &count) >= 0) {
-      user.groups.resize(static_cast<std::size_t>(count));
-      return user;
+    int count = static_cast<int>(groups.size());
+    if (::getgrouplist(user.name.c_str(), user.gid, groups.data(), &count) >= 0) {
+      groups.resize(static_cast<std::size_t>(count));
+      return groups;
     }
-    if (static_cast<int>(user.groups.size()) >= kMaxGroups) {
+    if (static_cast<int>(groups.size()) >= kMaxGroups) {
       return fail(ErrorCode::kResourceExhausted, "user {} is in more than {} groups", user.name, kMaxGroups);
     }
-    user.groups.resize(user.groups.size() * 2);
+    groups.resize(groups.size() * 2);
   }
 }
 

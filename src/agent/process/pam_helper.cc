@@ -85,10 +85,8 @@ std::string encode(const SpawnRequest& request) {
   out.put(request.tty_path);
   out.put(request.remote_host);
   out.put(std::uint64_t{request.terminal == ControllingTerminal::kStdin});
-  out.put(request.user.groups.size());
   out.put(request.arguments.size());
   out.put(request.environment.size());
-  for (gid_t group : request.user.groups) out.put(std::uint64_t{group});
   for (const std::string& argument : request.arguments) out.put(argument);
   for (const std::string& variable : request.environment) out.put(variable);
   return out.text();
@@ -106,11 +104,9 @@ bool decode(std::string_view text, SpawnRequest& request) {
   request.tty_path = in.take();
   request.remote_host = in.take();
   request.terminal = in.number() == 1 ? ControllingTerminal::kStdin : ControllingTerminal::kNone;
-  std::uint32_t groups = in.number();
   std::uint32_t arguments = in.number();
   std::uint32_t variables = in.number();
-  if (!in.good() || std::uint64_t{groups} + arguments + variables > in.left()) return false;
-  for (std::uint32_t i = 0; i < groups; ++i) request.user.groups.push_back(in.number());
+  if (!in.good() || std::uint64_t{arguments} + variables > in.left()) return false;
   for (std::uint32_t i = 0; i < arguments; ++i) request.arguments.push_back(in.take());
   for (std::uint32_t i = 0; i < variables; ++i) request.environment.push_back(in.take());
   request.stdin_fd = 0;
@@ -176,18 +172,19 @@ void add_pam_environment(pam_handle_t* pam, SpawnRequest& request) {
   ::free(list);
 }
 
-void refresh_groups(SpawnRequest& request) {
-  int count = ::getgroups(0, nullptr);
-  if (count <= 0) return;
-  request.user.groups.resize(static_cast<std::size_t>(count));
-  count = ::getgroups(count, request.user.groups.data());
-  request.user.groups.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+// Those of this process: the user's, and what pam_group may have added.
+std::vector<gid_t> own_groups() {
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+  int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<std::size_t>(std::max(count, 0)));
+  return groups;
 }
 
 pid_t start_program(const SpawnRequest& request) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) refuse("starting the session: no pipe");
-  ChildImage image(request);
+  std::vector<gid_t> groups = own_groups();
+  ChildImage image(request, groups);
   pid_t pid = ::fork();
   if (pid == 0) image.become(ends[1]);
   if (pid < 0) refuse("starting the session: fork failed");
@@ -238,7 +235,6 @@ pid_t start_program(const SpawnRequest& request) {
   check_pam(pam, ::pam_setcred(pam, PAM_ESTABLISH_CRED | PAM_SILENT), "PAM credentials");
   check_pam(pam, ::pam_open_session(pam, 0), "PAM refuses the session");
   add_pam_environment(pam, request);
-  if (::geteuid() == 0) refresh_groups(request);  // pam_group may have added some
 
   pid_t pid = start_program(request);
   HelperReport report{.pid = pid};

@@ -96,7 +96,7 @@ TEST(Environment, TakesLocaleAndTerminalOnly) {
 }
 
 TEST(Environment, IsMadeFromNothing) {
-  LoginUser user{.name = "alice", .uid = 1000, .gid = 1000, .home = "/home/alice", .shell = "/bin/zsh", .groups = {}};
+  LoginUser user{.name = "alice", .uid = 1000, .gid = 1000, .home = "/home/alice", .shell = "/bin/zsh"};
   SessionFacts facts{.session_id = "id-1",
                      .client = {"203.0.113.7", 50122},
                      .server = {"10.0.0.1", 3022},
@@ -215,6 +215,17 @@ TEST(Spawn, RunsAsTheLoginUserForGood) {
   EXPECT_THAT(ended->out, HasSubstr("Uid:\t" + id + "\t" + id + "\t" + id + "\t" + id));
   EXPECT_THAT(ended->out, HasSubstr("CapEff:\t0000000000000000"));
   EXPECT_THAT(ended->out, Not(HasSubstr("root")));
+}
+
+TEST(Spawn, GroupsAreThoseOfTheMomentItStarts) {
+  ScratchUser scratch;
+  if (!scratch.valid()) GTEST_SKIP() << "needs root";
+  Result<LoginUser> user = find_login_user(scratch.name());
+  ASSERT_TRUE(user) << user.error().message;
+  ASSERT_EQ(run("gpasswd -a " + scratch.name() + " games").exit_code, 0);
+  Result<Outcome> ended = run_as(*user, "id -Gn");
+  ASSERT_TRUE(ended) << ended.error().message;
+  EXPECT_EQ(ended->out, scratch.name() + " games\n");
 }
 
 TEST(Spawn, PamSessionIsAroundTheProgram) {

@@ -54,7 +54,13 @@ Result<Spawned> spawn(const SpawnRequest& request) {
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno(errno, "starting the session");
   UniqueFd report_in(ends[0]);
   UniqueFd report_out(ends[1]);
-  ChildImage image(request);
+  std::vector<gid_t> groups;
+  if (request.groups) {
+    groups = *request.groups;
+  } else if (::geteuid() == 0) {
+    MEZ_TRY(groups, groups_of(request.user));
+  }
+  ChildImage image(request, groups);
   // No signal may run a handler of ours in the child before reset_signals().
   sigset_t all;
   sigset_t before;

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@ enum class ControllingTerminal { kNone, kStdin };
 
 struct SpawnRequest {
   LoginUser user;
+  // Supplementary groups; absent: those that the name service gives the user when the program starts. Set by root only.
+  std::optional<std::vector<gid_t>> groups;
   std::string file;                      // what to execute
   std::vector<std::string> arguments;    // argv, argv[0] included
   std::vector<std::string> environment;  // "NAME=value"

@@ -15,6 +15,8 @@ from ..drivers import LineProgram
 
 PEERS = Path(__file__).resolve().parent
 
+REKEY_BYTES = 48 * 1024  # less than a peer's data_bytes: keys are exchanged again at least once
+
 
 def own_name() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
@@ -57,12 +59,17 @@ class Peer:
     def version(self) -> str:
         raise NotImplementedError
 
+    def at_once(self, role: str) -> int:
+        """Connections at the same time: most of a connection is waiting for the other side."""
+        return 4
+
     def excluded(self, role: str, cell) -> str | None:
         """Why a cell that both sides' lists would allow does not apply: a limitation or bug of the peer."""
         return None
 
     def client(self, bench):
-        """An object with run(port, rekey_bytes, data_bytes) → "ok" or what went wrong, and close()."""
+        """An object with run(port, rekey_bytes, data_bytes) → "ok" or what went wrong, and close(). rekey_bytes: 0 or REKEY_BYTES.
+        A row has several at once."""
         raise NotImplementedError
 
     def server(self, bench, rekey_bytes: int):

@@ -1,7 +1,7 @@
 """PuTTY's plink."""
 import os
 
-from .base import Peer, SpawnedClient, output, package_version
+from .base import REKEY_BYTES, Peer, SpawnedClient, output, package_version
 
 SESSION = """Protocol=ssh
 HostName=127.0.0.1
@@ -23,15 +23,15 @@ class Plink(Peer):
 
     def client(self, bench):
         folder = bench.folder / "putty"
-        (folder / "sessions").mkdir(parents=True)
+        (folder / "sessions").mkdir(parents=True, exist_ok=True)
         key = bench.keys.convert("user.ppk", "puttygen", bench.keys.user, "-O", "private", "-o")
+        for rekey_bytes in (0, REKEY_BYTES):
+            (folder / "sessions" / f"rekey_{rekey_bytes}").write_text(SESSION.format(key=key, rekey=rekey_bytes))
         trusted = []
         for host in bench.keys.hosts:
             fingerprint = output("ssh-keygen", "-l", "-f", f"{host}.pub").split()[1]
             trusted += ["-hostkey", fingerprint]
 
         def argv(port, rekey_bytes):
-            name = f"rekey_{rekey_bytes}"
-            (folder / "sessions" / name).write_text(SESSION.format(key=key, rekey=rekey_bytes))
-            return ["plink", "-load", name, "-batch", "-ssh", "-P", port, *trusted, "store"]
+            return ["plink", "-load", f"rekey_{rekey_bytes}", "-batch", "-ssh", "-P", port, *trusted, "store"]
         return SpawnedClient(argv, env={**os.environ, "PUTTYDIR": str(folder), "HOME": str(folder)})
