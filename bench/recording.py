@@ -1,9 +1,13 @@
 #!/usr/bin/python3
-"""recording.py [--runs=5] [--mib=1024] [--what=yes,rsync]: what recording a session costs its user.
+"""recording.py [--runs=5] [--mib=1024] [--what=yes,rsync] [--cores=apart,shared]: what recording a session costs its user.
 
 The same bytes through `ssh -J`, in turns, as a user whose sessions are recorded and as one whose are not: the output of
 `yes | head -c`, and rsync of one file of random bytes from the node. Each run waits until what the one before it recorded has
-been uploaded. Bar: at most 5 % of the throughput. CPU is that of the agent, in seconds per GiB."""
+been uploaded. CPU is that of the agent, in seconds per GiB.
+
+apart: the node (agent, and what sessions run) has one core, the user's programs and the hub another, as on machines of their own:
+what is lost is what recording takes from the session's own path. Bar: at most 5 % of the throughput. shared: all of them share two
+cores that this load keeps busy, so that every second of CPU shows."""
 import argparse
 import json
 import os
@@ -33,6 +37,18 @@ def make_cluster() -> Cluster:
         cluster.login_as(user)
         cluster.ssh(user, "web-01", "true")
     return cluster
+
+
+def pin(pid: int, cores: set[int]):
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(thread), cores)
+
+
+def spread(cluster: Cluster, how: str):
+    everything = set(range(os.cpu_count()))
+    pin(cluster.agents["web-01"].pid, {1} if how == "apart" else everything)
+    for pid in (cluster.hub.pid, os.getpid()):
+        pin(pid, {0} if how == "apart" else everything)
 
 
 def quiet(cluster: Cluster):
@@ -69,34 +85,49 @@ def main() -> int:
     arguments.add_argument("--runs", type=int, default=5)
     arguments.add_argument("--mib", type=int, default=1024)
     arguments.add_argument("--what", default="yes,rsync")
+    arguments.add_argument("--cores", default="apart,shared")
     chosen = arguments.parse_args()
     rows, size = Rows(), chosen.mib << 20
     cluster = make_cluster()
     try:
         agent = cluster.agents["web-01"].pid
-        for what in chosen.what.split(","):
-            FETCHES[what](cluster, "plain", min(size, 64 << 20))  # everything is warm
-            for number in range(chosen.runs):
-                # Who comes first changes, so that a machine that slows down hits both alike.
-                for user in ("recorded", "plain")[::1 if number % 2 else -1]:
-                    quiet(cluster)
-                    cpu, began = cpu_seconds(agent), time.monotonic()
-                    FETCHES[what](cluster, user, size)
-                    taken = time.monotonic() - began
-                    rows.note(what, user, mib_per_s=chosen.mib / taken, cpu_s_per_gib=(cpu_seconds(agent) - cpu) / chosen.mib * 1024)
-        for what in chosen.what.split(","):
-            recorded, plain = (rows.median(what, user, "mib_per_s") for user in ("recorded", "plain"))
-            pairs = [row["mib_per_s"] for row in rows.rows if row["what"] == what]
-            lost = 1 - recorded / plain
-            rows.bar(f"{what}: {recorded:.0f} MiB/s recorded, {plain:.0f} not: {lost:.1%} lost (at most {MOST_LOST:.0%}); "
-                     f"agent CPU {rows.median(what, 'recorded', 'cpu_s_per_gib'):.2f} and {rows.median(what, 'plain', 'cpu_s_per_gib'):.2f} s per GiB; "
-                     f"spread of all runs {statistics.pstdev(pairs):.0f} MiB/s", lost <= MOST_LOST)
+        for how in chosen.cores.split(","):
+            spread(cluster, how)
+            for what in chosen.what.split(","):
+                measure(cluster, agent, rows, f"{what}-{how}", chosen.runs, size)
+                judge(rows, f"{what}-{how}", how)
     finally:
         cluster.close()
     results = ROOT / "bench" / "results"
     results.mkdir(exist_ok=True)
     (results / f"recording-{int(time.time())}.json").write_text(json.dumps(rows.rows, indent=1))
     return rows.missed > 0
+
+
+def measure(cluster: Cluster, agent: int, rows: Rows, name: str, runs: int, size: int):
+    fetch = FETCHES[name.split("-")[0]]
+    fetch(cluster, "plain", min(size, 64 << 20))  # everything is warm
+    for number in range(runs):
+        # Who comes first changes, so that a machine that slows down hits both alike.
+        for user in ("recorded", "plain")[::1 if number % 2 else -1]:
+            quiet(cluster)
+            cpu, began = cpu_seconds(agent), time.monotonic()
+            fetch(cluster, user, size)
+            taken = time.monotonic() - began
+            rows.note(name, user, mib_per_s=(size >> 20) / taken, cpu_s_per_gib=(cpu_seconds(agent) - cpu) / size * (1 << 30))
+
+
+def judge(rows: Rows, name: str, how: str):
+    recorded, plain = (rows.median(name, user, "mib_per_s") for user in ("recorded", "plain"))
+    runs = [row["mib_per_s"] for row in rows.rows if row["what"] == name]
+    lost = 1 - recorded / plain
+    text = (f"{name}: {recorded:.0f} MiB/s recorded, {plain:.0f} not: {lost:.1%} lost; agent CPU "
+            f"{rows.median(name, 'recorded', 'cpu_s_per_gib'):.2f} and {rows.median(name, 'plain', 'cpu_s_per_gib'):.2f} s per GiB; "
+            f"spread of all runs {statistics.pstdev(runs):.0f} MiB/s")
+    if how == "apart":
+        rows.bar(f"{text} (at most {MOST_LOST:.0%})", lost <= MOST_LOST)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":
