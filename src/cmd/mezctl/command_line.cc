@@ -9,6 +9,7 @@
 
 #include "base/text.hh"
 #include "cmd/mezctl/commands.hh"
+#include "cmd/usage.hh"
 
 namespace mezite::mezctl {
 namespace {
@@ -86,7 +87,7 @@ class CommandLine {
     } catch (const CLI::ParseError& e) {
       CLI::App* deepest = &app_;
       while (!deepest->get_subcommands().empty()) deepest = deepest->get_subcommands().front();
-      fmt::print(stderr, "mezctl: {}; 'mezctl{} --help' shows how\n", printable(e.what()), path_of(deepest));
+      fmt::print(stderr, "mezctl: {}; 'mezctl{} --help' shows how\n", what_is_wrong(e, *deepest), path_of(deepest));
       return 2;
     }
     if (const char* token = std::getenv("MEZITE_AUTH_TOKEN"); token && flags_.globals.token.empty()) {
@@ -109,6 +110,7 @@ class CommandLine {
     CLI::App* command = app_.add_subcommand(name, what);
     command->require_subcommand(1);
     command->fallthrough();
+    command->footer(fmt::format("'mezctl {} COMMAND --help' says more.", name));
     return command;
   }
 
@@ -116,7 +118,7 @@ class CommandLine {
                     const std::string& examples = "") {
     CLI::App* sub = parent->add_subcommand(name, what);
     sub->fallthrough();
-    if (!examples.empty()) sub->footer("Examples:\n" + examples);
+    sub->footer(examples.empty() ? "" : "Examples:\n" + examples);
     sub->callback([this, run = std::move(run)] { chosen_ = run; });
     return sub;
   }
@@ -441,8 +443,12 @@ class CommandLine {
     remove->alias("delete");
     with_name(remove, flags_.recording_delete.id, "id,--id,--name", "session id");
     remove->add_flag("--yes,-y", flags_.recording_delete.yes, "do not ask");
-    CLI::App* keygen = command(recordings, "keygen", "make a key that recordings can be encrypted to",
-                               [this](Context& context) { return recordings_keygen(context, flags_.keygen_output); });
+    CLI::App* keygen = command(
+        recordings, "keygen", "make a key that recordings can be encrypted to",
+        [this](Context& context) { return recordings_keygen(context, flags_.keygen_output); },
+        "  mezctl recordings keygen --output=recordings.key      prints the public key, for recording.recipients\n"
+        "  mezctl recordings play ID --identity=recordings.key\n"
+        "Keep the private key away from hub and nodes: they only need the public one.");
     keygen->add_option("--output,-o", flags_.keygen_output, "a new file for the private key");
   }
 

@@ -14,6 +14,7 @@
 #include "cmd/msh/commands.hh"
 #include "cmd/msh/completion.hh"
 #include "cmd/msh/session.hh"
+#include "cmd/usage.hh"
 
 namespace mezite::msh {
 namespace {
@@ -323,8 +324,13 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& done) {
     return app.exit(done);
   } catch (const CLI::ParseError& error) {
-    note(fmt::format("{}; see `msh {}--help`", printable(error.what()),
-                     app.get_subcommands().empty() ? "" : app.get_subcommands()[0]->get_name() + " "));
+    CLI::App* deepest = &app;
+    std::string path;
+    while (!deepest->get_subcommands().empty()) {
+      deepest = deepest->get_subcommands().front();
+      path += deepest->get_name() + " ";
+    }
+    note(fmt::format("{}; see `msh {}--help`", what_is_wrong(error, *deepest), path));
     return is_ssh ? kSshFailed : kUsage;
   }
   if (is_ssh && flags.ssh.target.empty()) {

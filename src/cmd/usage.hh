@@ -1,0 +1,22 @@
+// What the programs say of a command line that they can't follow.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "base/text.hh"
+
+namespace mezite {
+
+// One sentence, without the hint at --help. `command` is the innermost one that was named.
+inline std::string what_is_wrong(const CLI::ParseError& error, CLI::App& command) {
+  if (command.get_require_subcommand_min() == 0 || dynamic_cast<const CLI::RequiredError*>(&error) == nullptr) {
+    return printable(error.what());
+  }
+  std::vector<std::string> names;
+  for (const CLI::App* sub : command.get_subcommands({})) names.push_back(sub->get_name());
+  return "one of these commands is missing: " + join(names, ", ");
+}
+
+}  // namespace mezite
