@@ -9,7 +9,7 @@
 
 #include "base/text.hh"
 #include "cmd/mezctl/commands.hh"
-#include "cmd/usage.hh"
+#include "cmd/usage/what_is_wrong.hh"
 
 namespace mezite::mezctl {
 namespace {

@@ -14,7 +14,7 @@
 #include "cmd/msh/commands.hh"
 #include "cmd/msh/completion.hh"
 #include "cmd/msh/session.hh"
-#include "cmd/usage.hh"
+#include "cmd/usage/what_is_wrong.hh"
 
 namespace mezite::msh {
 namespace {

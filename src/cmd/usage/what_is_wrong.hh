@@ -16,7 +16,14 @@ inline std::string what_is_wrong(const CLI::ParseError& error, CLI::App& command
   }
   std::vector<std::string> names;
   for (const CLI::App* sub : command.get_subcommands({})) names.push_back(sub->get_name());
-  return "one of these commands is missing: " + join(names, ", ");
+  const std::string list = join(names, ", ");
+  const CLI::App* program = &command;
+  while (program->get_parent() != nullptr) program = program->get_parent();
+  for (const std::string& unknown : program->remaining(true)) {
+    if (unknown.starts_with("-")) return "there is no option '" + printable(unknown) + "'";
+    return "'" + printable(unknown) + "' is none of these commands: " + list;
+  }
+  return "one of these commands is missing: " + list;
 }
 
 }  // namespace mezite
