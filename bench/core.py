@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The agent's SSH server alone (node_sshd), sshd and a server on libssh, in turns, on loopback: server CPU, latency, memory.
+Beside them the floor (load/floor.cc): what system calls and cipher alone take.
 
 The client is OpenSSH's ssh for bytes and latency, x/crypto/ssh (goload) for handshakes and crowds. Nothing is recorded."""
 import argparse
@@ -91,6 +92,11 @@ class Core:
         remote = sum(int(line.split()[0]) + int(line.split()[1]) for line in used.read_text().splitlines()) / 1e6
         self.rows.note(what, server.name, cpu_s_per_gib=(cpu_seconds(server.pid) - before - remote) / (size / (1 << 30)), mib_per_s=size / seconds / (1 << 20))
 
+    def floor(self, way: str, cipher: str):
+        """The least there could be: the system calls and the cipher, without SSH."""
+        done = subprocess.run([RUN / "floor", way, cipher, str(self.a.mib)], capture_output=True, text=True, check=True, timeout=120)
+        self.rows.note(f"{way}-{cipher}", "floor", cpu_s_per_gib=float(done.stdout))
+
     def source(self):
         return subprocess.Popen([RUN / "pump", "src", str(self.a.mib << 20)], stdout=subprocess.PIPE, env={**os.environ, "PUMP_LOG": "/dev/null"})
 
@@ -101,6 +107,8 @@ class Core:
                 self.bytes(f"exec-down-{name}", server, self.ssh(server, cipher, "127.0.0.1", f"{remote} src {self.a.mib << 20}"))
                 with self.source() as feed:
                     self.bytes(f"exec-up-{name}", server, self.ssh(server, cipher, "127.0.0.1", f"{remote} sink"), feed.stdout)
+            for way in ("exec-down", "exec-up"):
+                self.floor(way, name)
 
     def forward(self):
         """direct-tcpip alone, by ssh -W."""
@@ -115,6 +123,8 @@ class Core:
                     self.bytes(f"forward-down-{name}", server, self.ssh(server, cipher, "-W", f"127.0.0.1:{source}", "127.0.0.1"))
                     with self.source() as feed:
                         self.bytes(f"forward-up-{name}", server, self.ssh(server, cipher, "-W", f"127.0.0.1:{sink}", "127.0.0.1"), feed.stdout)
+                for way in ("forward-down", "forward-up"):
+                    self.floor(way, name)
         finally:
             for pump in pumps:
                 pump.stop()
@@ -212,10 +222,10 @@ class Core:
             for way in ("down", "up"):
                 for cipher in CIPHERS:
                     what = f"{part}-{way}-{cipher}"
-                    own, openssh, libssh = (rows.median(what, name, "cpu_s_per_gib") for name in ("mezite", "openssh", "libssh"))
+                    own, openssh, libssh, floor = (rows.median(what, name, "cpu_s_per_gib") for name in ("mezite", "openssh", "libssh", "floor"))
                     rows.bar(f"{what}: CPU <= {ABSOLUTE[cipher]} s/GiB", own <= ABSOLUTE[cipher])
-                    rows.bar(f"{what}: CPU {own / openssh:.2f} <= 0.5 x OpenSSH", own <= 0.5 * openssh)
-                    rows.bar(f"{what}: CPU {own / libssh:.2f} <= 0.8 x libssh", own <= 0.8 * libssh)
+                    rows.bar(f"{what}: CPU {own / openssh:.2f} <= 0.5 x OpenSSH (the floor is {floor / openssh:.2f})", own <= 0.5 * openssh)
+                    rows.bar(f"{what}: CPU {own / libssh:.2f} <= 0.8 x libssh (the floor is {floor / libssh:.2f})", own <= 0.8 * libssh)
         if "handshake" in parts:
             rows.bar("server CPU per certificate handshake <= 0.8 ms", rows.median("handshake", "mezite", "cpu_ms") <= 0.8)
         if "true" in parts:

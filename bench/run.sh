@@ -7,6 +7,7 @@ mkdir -p bench/run bench/results
 newer() { [ "bench/run/$1" -nt "bench/load/$2" ]; }
 newer pump pump.c || gcc -O2 -pthread -o bench/run/pump bench/load/pump.c
 newer libssh_server libssh_server.cc || g++ -O2 -std=c++20 -pthread -o bench/run/libssh_server bench/load/libssh_server.cc -lssh
+newer floor floor.cc || g++ -O2 -std=c++20 -o bench/run/floor bench/load/floor.cc -lcrypto
 newer goload goload.go ||
   GO111MODULE=off GOFLAGS= GOPATH=$PWD/bench/run/gopath:/usr/share/gocode GOCACHE=$PWD/bench/run/gocache \
     go build -o bench/run/goload bench/load/goload.go
