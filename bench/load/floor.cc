@@ -1,8 +1,8 @@
 // floor WAY CIPHER MIB: the least that a server could spend on bytes: system calls and one cipher pass, no SSH.
 //
-// WAY is exec-down (pipe to socket), exec-up (socket to pipe), forward-down or forward-up (socket to socket); CIPHER is gcm
-// (AES-256-GCM) or chacha (ChaCha20-Poly1305). Reads of 128 KiB, a seal or an open for each 32 KiB, one write of what came.
-// Prints CPU seconds per GiB of this process alone; source and sink are processes of their own, on loopback.
+// WAY is exec-down (pipe to socket), exec-up (socket to pipe), forward-down or forward-up (socket to socket); CIPHER is
+// gcm (AES-256-GCM) or chacha (ChaCha20-Poly1305). Reads of 128 KiB, a seal or an open for each 32 KiB, one write of
+// what came. Prints CPU seconds per GiB of this process alone; source and sink are processes of their own, on loopback.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -39,7 +40,8 @@ Pair tcp_pair() {
   sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
   socklen_t size = sizeof address;
   auto* where = reinterpret_cast<sockaddr*>(&address);
-  if (::bind(listener, where, size) != 0 || ::listen(listener, 1) != 0 || ::getsockname(listener, where, &size) != 0) give_up("listen");
+  if (::bind(listener, where, size) != 0 || ::listen(listener, 1) != 0 || ::getsockname(listener, where, &size) != 0)
+    give_up("listen");
   const int far = ::socket(AF_INET, SOCK_STREAM, 0);
   if (::connect(far, where, size) != 0) give_up("connect");
   const int near = ::accept(listener, nullptr, nullptr);
@@ -82,7 +84,9 @@ void in_child(const Pair& mine, const Pair& other, Work work) {
 double cpu_seconds() {
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
@@ -119,14 +123,16 @@ int main(int argc, char** argv) {
 
   EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
   const std::uint8_t key[32] = {};
-  EVP_CipherInit_ex(context, cipher == "gcm" ? EVP_aes_256_gcm() : EVP_chacha20_poly1305(), nullptr, key, nullptr, down ? 1 : 0);
+  EVP_CipherInit_ex(context, cipher == "gcm" ? EVP_aes_256_gcm() : EVP_chacha20_poly1305(), nullptr, key, nullptr,
+                    down ? 1 : 0);
   std::vector<std::uint8_t> buffer(kReadBytes);
   const double before = cpu_seconds();
   for (;;) {
     const ssize_t n = ::read(from.near, buffer.data(), buffer.size());
     if (n <= 0) break;
     const auto size = static_cast<std::size_t>(n);
-    for (std::size_t at = 0; at < size; at += kPacketBytes) pass(context, buffer.data() + at, std::min(kPacketBytes, size - at));
+    for (std::size_t at = 0; at < size; at += kPacketBytes)
+      pass(context, buffer.data() + at, std::min(kPacketBytes, size - at));
     write_all(to.near, buffer.data(), size);
   }
   const double used = cpu_seconds() - before;
