@@ -329,8 +329,9 @@ void add_auth(std::vector<ConfigKey>& keys) {
                      "gRPC API for `mezctl` and agents: TLS 1.3, certificate from the Host CA."));
   keys.push_back(key("auth.grpc_allow_http", "truth value", "false", kBool,
                      bool_into([](C& c) -> auto& { return c.auth.grpc_allow_http; }),
-                     "Also accept cleartext HTTP/2 on `auth.listen_addr`, for a load balancer that ends TLS.",
-                     {.variables = {"MEZITE_GRPC_ALLOW_HTTP"}, .honoured = {"false"}}));
+                     "Also accept cleartext HTTP/2 on `auth.listen_addr`, for a load balancer that ends TLS. Agents "
+                     "sign each call there (`MEZITE_TLS_WRAP`).",
+                     {.variables = {"MEZITE_GRPC_ALLOW_HTTP"}}));
   keys.push_back(key(
       "auth.h2c", "truth value", "false", kBool, bool_into([](C& c) -> auto& { return c.auth.h2c; }),
       "Accept cleartext HTTP/2 only, for a load balancer that ends TLS. Agents sign each call (`MEZITE_TLS_WRAP`)."));

@@ -127,10 +127,7 @@ TEST_F(ConfigTest, WhatIsNotSupportedIsRefusedNotIgnored) {
   EXPECT_THAT(problem("proxy: {single_port_addr: ':443'}\n"), HasSubstr("remove it"));
   EXPECT_THAT(problem("proxy: {trusted_ip_header: X-Real-Ip}\n"), HasSubstr("not supported"));
   // Every such key accepts its own default.
-  EXPECT_EQ(problem("database: {driver: sqlite, host: localhost, port: 5432}\nauth: {grpc_allow_http: false}\n"),
-            "(accepted)");
-  variables_ = {{"MEZITE_GRPC_ALLOW_HTTP", "true"}};
-  EXPECT_THAT(problem(""), HasSubstr("MEZITE_GRPC_ALLOW_HTTP (auth.grpc_allow_http)"));
+  EXPECT_EQ(problem("database: {driver: sqlite, host: localhost, port: 5432}\nauth: {enabled: true}\n"), "(accepted)");
   variables_ = {{"MEZITE_DB_HOST", "db.example"}};
   EXPECT_THAT(problem(""), HasSubstr("MEZITE_DB_HOST"));
   variables_ = {{"MEZITE_DB_DRIVER", "sqlite"}, {"MEZITE_DATABASE_DRIVER", "postgres"}};

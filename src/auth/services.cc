@@ -48,6 +48,7 @@ Services::Services(Config config_in, const Clock& clock_in, Parts parts)
       key_store(std::move(parts.key_store)),
       authority(std::move(parts.authority)),
       revocations(std::move(parts.revocations)),
+      retired_keys(std::make_unique<pki::RetiredKeys>(*database, *key_store, clock)),
       audit(std::move(parts.audit)),
       audit_sinks(std::move(parts.audit_sinks)),
       identity(std::move(parts.identity)),
@@ -55,18 +56,24 @@ Services::Services(Config config_in, const Clock& clock_in, Parts parts)
       anonymous_calls(kAnonymousLimits, clock_in),
       workers(worker_count(config)) {}
 
-Services::~Services() {
+void Services::stop_workers() {
+  key_store->interrupt();
   workers.stop();
+}
+
+Services::~Services() {
+  stop_workers();
   recording_archive.reset();  // its thread writes to the audit log
 }
 
 Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clock,
-                                                 const crypto::Argon2Params& argon2) {
+                                                 const crypto::Argon2Params& passphrase,
+                                                 const crypto::Argon2Params& passwords) {
   store::OpenOptions options{.path = config.database_path(), .migrations = store::schema()};
   options.program_version = version();
   options.readers = config.database.pool_size;
   MEZ_TRY(auto database, store::Database::open(options));
-  MEZ_TRY(pki::SecretBox opened, pki::SecretBox::open(*database, config.ca_key_passphrase, argon2));
+  MEZ_TRY(pki::SecretBox opened, pki::SecretBox::open(*database, config.ca_key_passphrase, passphrase));
   config.ca_key_passphrase = Secret();  // needed no more; a dump of this memory must not open the database
   auto box = std::make_unique<pki::SecretBox>(std::move(opened));
   MEZ_TRY(std::unique_ptr<pki::KeyStore> keys, open_key_store(config, *database, clock));
@@ -86,7 +93,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
                                   .syslog_addr = config.audit.sink_syslog_addr,
                                   .syslog_ca_file = config.audit.sink_syslog_ca_file};
   MEZ_TRY(auto sinks, audit::Sinks::start(*log, *database, std::move(sink_options), clock));
-  MEZ_TRY(auto identity, identity::Identity::open(*database, clock, argon2));
+  MEZ_TRY(auto identity, identity::Identity::open(*database, clock, passwords));
   // A node under one of these names would have a host certificate that stands for the hub.
   identity->nodes.set_reserved_names(config.cluster_name, {config.proxy.public_addr.host});
   identity->workloads.set_trust_domain(config.cluster_name);

@@ -18,6 +18,7 @@
 #include "net/listener.hh"
 #include "net/worker_pool.hh"
 #include "pki/authority.hh"
+#include "pki/retired_keys.hh"
 #include "pki/revocations.hh"
 #include "recording/storage.hh"
 #include "store/database.hh"
@@ -33,7 +34,10 @@ class Services {
   // Opens database, CA keys, audit log, users and recordings, in this order; makes what is missing. Each error is one
   // sentence with the next step. `clock` outlives it.
   static Result<std::unique_ptr<Services>> open(Config config, const Clock& clock = system_clock(),
-                                                const crypto::Argon2Params& argon2 = {});
+                                                const crypto::Argon2Params& passphrase = {},
+                                                const crypto::Argon2Params& passwords = crypto::kPasswordArgon2);
+  // Runs what is queued for the workers, without waiting for a KMS that fails. Twice is fine.
+  void stop_workers();
   ~Services();  // runs what is queued for the workers, then writes what is queued for the audit log
   Services(const Services&) = delete;
   Services& operator=(const Services&) = delete;
@@ -69,6 +73,7 @@ class Services {
   const std::unique_ptr<pki::KeyStore> key_store;
   const std::unique_ptr<pki::Authority> authority;
   const std::unique_ptr<pki::Revocations> revocations;
+  const std::unique_ptr<pki::RetiredKeys> retired_keys;
   const std::unique_ptr<audit::AuditLog> audit;
   const std::unique_ptr<audit::Sinks> audit_sinks;
   const std::unique_ptr<identity::Identity> identity;

@@ -38,7 +38,7 @@ inline constexpr std::string_view kPassword = "a good long password";
 class ServicesTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto opened = Services::open(make_config(), clock(), crypto::kCheapArgon2);
+    auto opened = Services::open(make_config(), clock(), crypto::kCheapArgon2, crypto::kCheapArgon2);
     ASSERT_TRUE(opened) << opened.error().message;
     services_ = std::move(*opened);
   }

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <thread>
+#include <condition_variable>
 
 #include "base/log.hh"
 #include "crypto/random.hh"
@@ -36,6 +36,15 @@ bool are_credentials_stale(const ServiceClient::Answer& answer) {
 milliseconds pause_before(int next_try, const CallOptions& options) {
   const auto most = std::min(options.longest_pause, options.first_pause * (1 << std::min(next_try - 1, 16)));
   return milliseconds(crypto::random_u64() % static_cast<std::uint64_t>(most.count() + 1));
+}
+
+// False when it was cut short, or would have been.
+bool wait(milliseconds pause, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any nobody;
+  nobody.wait_for(lock, stop, pause, [] { return false; });
+  return !stop.stop_requested();
 }
 
 }  // namespace
@@ -133,7 +142,7 @@ Result<ServiceClient::Answer> ServiceClient::call(std::string_view operation, Re
     log::debug(
         "an AWS call is tried again",
         {{"operation", operation}, {"try", number}, {"why", answer ? answer->error.code : answer.error().message}});
-    std::this_thread::sleep_for(pause);
+    if (!wait(pause, stopping_.get_token())) return answer;
   }
 }
 

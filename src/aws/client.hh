@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -67,6 +68,10 @@ class ServiceClient {
   // Any answer of the service is a success here. request.host is filled in. operation: for metrics and messages.
   Result<Answer> call(std::string_view operation, Request request, std::string_view body, Repeat repeat);
 
+  // From here on no call is tried another time and none pauses, so that the program can stop: each ends with its try
+  // that is under way.
+  void interrupt() { stopping_.request_stop(); }
+
   const CallLatency& latency() const { return latency_; }
   const Endpoint& endpoint() const { return endpoint_; }
 
@@ -79,6 +84,7 @@ class ServiceClient {
   const std::function<ServiceError(const net::http::ClientResponse&)> read_error_;
   const CallOptions options_;
   const Clock& clock_;
+  std::stop_source stopping_;
   CallLatency latency_;
 };
 

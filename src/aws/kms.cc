@@ -14,6 +14,8 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kP256WidthBytes = 32;
 constexpr std::size_t kMaxMessageBytes = 400;
+constexpr int kDeletionDays = 30;
+constexpr double kLatestSeconds = 253402300799;  // 9999-12-31
 
 std::string text_of(const Json& json, const char* name) {
   if (!json.is_object()) return {};
@@ -70,11 +72,22 @@ std::string next_step(ErrorCode code, std::string_view operation) {
   }
 }
 
+// AWS JSON 1.1 has times as seconds since 1970, with or without a fraction.
+std::optional<SystemTime> time_of(const Json& json, const char* name) {
+  if (!json.is_object()) return std::nullopt;
+  const auto at = json.find(name);
+  if (at == json.end() || !at->is_number()) return std::nullopt;
+  const double seconds = at->get<double>();
+  if (!(seconds > 0) || seconds > kLatestSeconds) return std::nullopt;
+  return from_unix_seconds(static_cast<std::int64_t>(seconds));
+}
+
 Result<KmsKey> read_key(const std::string& body) {
   const auto json = Json::parse(body, nullptr, false);
   const auto metadata = json.is_object() ? json.find("KeyMetadata") : json.end();
   if (!json.is_object() || metadata == json.end()) return fail(ErrorCode::kProtocol, "KMS told of no key");
-  KmsKey key{text_of(*metadata, "KeyId"), text_of(*metadata, "Arn"), text_of(*metadata, "KeyState")};
+  KmsKey key{text_of(*metadata, "KeyId"), text_of(*metadata, "Arn"), text_of(*metadata, "KeyState"),
+             time_of(*metadata, "DeletionDate")};
   if (key.id.empty() || key.id.size() > 2048) return fail(ErrorCode::kProtocol, "KMS told of a key without an id");
   return key;
 }
@@ -134,6 +147,15 @@ Status Kms::create_alias(std::string_view alias, std::string_view key_id) {
   const Json body{{"AliasName", alias}, {"TargetKeyId", key_id}};
   MEZ_CHECK(call("CreateAlias", body.dump(), Repeat::kSafe, alias));
   return {};
+}
+
+Result<SystemTime> Kms::schedule_key_deletion(std::string_view key_id) {
+  const Json body{{"KeyId", key_id}, {"PendingWindowInDays", kDeletionDays}};
+  // Not made again when no answer came: it would be refused, since the key is pending deletion.
+  MEZ_TRY(const std::string answer, call("ScheduleKeyDeletion", body.dump(), Repeat::kUnsafe, key_id));
+  const auto at = time_of(Json::parse(answer, nullptr, false), "DeletionDate");
+  if (!at) return fail(ErrorCode::kProtocol, "KMS did not say when it deletes {}", key_id);
+  return *at;
 }
 
 Result<KmsKey> Kms::describe_key(std::string_view key) {

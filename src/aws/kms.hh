@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,7 +22,8 @@ struct KmsOptions {
 struct KmsKey {
   std::string id;
   std::string arn;
-  std::string state;  // "Enabled", "Disabled", "PendingDeletion", …
+  std::string state;                     // "Enabled", "Disabled", "PendingDeletion", …
+  std::optional<SystemTime> deleted_at;  // when it is going to be deleted
 };
 
 // Errors are sentences with the next step: kPermissionDenied names the missing permission ("kms:CreateKey"), kNotFound,
@@ -35,11 +37,16 @@ class Kms {
   // ECC_NIST_P256, SIGN_VERIFY. Not tried again when no answer came: a second key might be made.
   Result<KmsKey> create_key(std::string_view description, const std::map<std::string, std::string>& tags);
   Status create_alias(std::string_view alias, std::string_view key_id);
+  // By id or ARN, never by an alias, which may have been moved. In 30 days, the longest there is, during which the key
+  // signs nothing and kms:CancelKeyDeletion saves it. When that is.
+  Result<SystemTime> schedule_key_deletion(std::string_view key_id);
   // key: id, ARN or alias ("alias/…").
   Result<KmsKey> describe_key(std::string_view key);
   Result<crypto::VerifyingKey> get_public_key(std::string_view key);
   // ECDSA_SHA_256 over a digest: r ‖ s.
   Result<Bytes> sign(std::string_view key, const crypto::Sha256Digest& digest);
+
+  void interrupt() { client_.interrupt(); }
 
   const CallLatency& latency() const { return client_.latency(); }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "aws/testing.hh"
@@ -40,7 +41,9 @@ class KmsTest : public ::testing::Test {
 
   std::mutex mutex_;
   std::deque<ScriptedServer::Answer> answers_;
+  std::function<void()> asked_;
   ScriptedServer server_{[this](const std::string&) {
+    if (asked_) asked_();
     const std::lock_guard lock(mutex_);
     auto next = answers_.front();
     if (answers_.size() > 1) answers_.pop_front();
@@ -68,6 +71,53 @@ TEST_F(KmsTest, TriesEnd) {
   auto refused = kms_->describe_key("alias/x");
   EXPECT_EQ(refused.error().code, ErrorCode::kResourceExhausted);
   EXPECT_EQ(calls(), 4u);
+}
+
+// A hub that is told to stop must not wait for a KMS that is away.
+TEST_F(KmsTest, AnInterruptEndsPausesAndTries) {
+  KmsOptions options{.region = "eu-central-1", .endpoint = server_.url()};
+  options.call = {.try_timeout = 2s, .deadline = 1h, .tries = 1000, .first_pause = 30min, .longest_pause = 30min};
+  auto kms = Kms::open(options, std::make_shared<CredentialChain>([](std::string_view name) {
+                         return name.starts_with("AWS_ACCESS_KEY") || name == "AWS_SECRET_ACCESS_KEY"
+                                    ? std::optional<std::string>("AKIA")
+                                    : std::nullopt;
+                       }))
+                 .value();
+  std::promise<void> asked;
+  std::atomic<bool> first = true;
+  asked_ = [&] {
+    if (first.exchange(false)) asked.set_value();
+  };
+  answer({refusal(503, "KMSInternalException")});
+  auto waiting = std::async(std::launch::async, [&] { return kms->describe_key("alias/x"); });
+  asked.get_future().wait();
+  kms->interrupt();
+  ASSERT_EQ(waiting.wait_for(20s), std::future_status::ready);
+  EXPECT_EQ(waiting.get().error().code, ErrorCode::kUnavailable);
+  const std::size_t before = calls();
+  EXPECT_FALSE(kms->describe_key("alias/x"));
+  EXPECT_EQ(calls(), before + 1) << "one try each from then on";
+}
+
+TEST_F(KmsTest, ADeletionIsScheduledByIdForThirtyDays) {
+  answer(
+      {{200, R"({"KeyId":"arn:aws:kms:eu-central-1:1:key/k-1","DeletionDate":1.8E9,"KeyState":"PendingDeletion"})"}});
+  auto at = kms_->schedule_key_deletion("k-1");
+  ASSERT_TRUE(at) << at.error().message;
+  EXPECT_EQ(to_unix_seconds(*at), 1'800'000'000);
+  EXPECT_TRUE(has(server_.requests().back(), "TrentService.ScheduleKeyDeletion"));
+  EXPECT_TRUE(has(server_.requests().back(), R"({"KeyId":"k-1","PendingWindowInDays":30})"));
+
+  answer({refusal(400, "AccessDeniedException")});
+  auto refused = kms_->schedule_key_deletion("k-1");
+  EXPECT_EQ(refused.error().code, ErrorCode::kPermissionDenied);
+  EXPECT_TRUE(has(refused.error().message, "grant the hub's IAM principal kms:ScheduleKeyDeletion"));
+
+  for (const char* body :
+       {"{}", R"({"DeletionDate":"soon"})", R"({"DeletionDate":-1})", R"({"DeletionDate":1e300})", "[]"}) {
+    answer({{200, body}});
+    EXPECT_EQ(kms_->schedule_key_deletion("k-1").error().code, ErrorCode::kProtocol) << body;
+  }
 }
 
 // A key that may have been made already is not made twice; one that surely was not, is.

@@ -57,6 +57,8 @@ class S3 {
   // Needs s3:DeleteObject. No error when there is none.
   Status remove(std::string_view key);
 
+  void interrupt() { client_.interrupt(); }
+
   const CallLatency& latency() const { return client_.latency(); }
   const std::string& bucket() const { return options_.bucket; }
 

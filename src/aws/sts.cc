@@ -87,28 +87,6 @@ std::string error_code_of(const std::string& body) {
   return code != error->end() && code->is_string() ? printable(code->get<std::string>().substr(0, 80)) : std::string();
 }
 
-Result<CallerIdentity> read_answer(const std::string& body) {
-  json at = json::parse(body, nullptr, false);
-  for (const char* name : {"GetCallerIdentityResponse", "GetCallerIdentityResult"}) {
-    if (!at.is_object() || !at.contains(name)) return fail(ErrorCode::kUnavailable, "no '{}' in its answer", name);
-    json inner = at.at(name);
-    at = std::move(inner);
-  }
-  CallerIdentity who;
-  for (auto [name, place] : {std::pair("Account", &who.account), std::pair("Arn", &who.arn)}) {
-    auto found = at.is_object() ? at.find(name) : at.end();
-    if (!at.is_object() || found == at.end() || !found->is_string()) {
-      return fail(ErrorCode::kUnavailable, "no '{}' in its answer", name);
-    }
-    *place = found->get<std::string>();
-  }
-  bool digits = std::ranges::all_of(who.account, [](char c) { return c >= '0' && c <= '9'; });
-  if (who.account.size() != 12 || !digits || who.arn.size() > 2048 || !is_plain(who.arn)) {
-    return fail(ErrorCode::kUnavailable, "its answer names no account and ARN");
-  }
-  return who;
-}
-
 }  // namespace
 
 Result<CallerIdentityRequest> sign_caller_identity(const Credentials& credentials, const std::string& host,
@@ -161,6 +139,28 @@ Result<std::string> check_caller_identity_request(const CallerIdentityRequest& r
   return *find(request, kStatementHeader);
 }
 
+Result<CallerIdentity> read_caller_identity(const std::string& body) {
+  json at = json::parse(body, nullptr, false);
+  for (const char* name : {"GetCallerIdentityResponse", "GetCallerIdentityResult"}) {
+    if (!at.is_object() || !at.contains(name)) return fail(ErrorCode::kUnavailable, "no '{}' in its answer", name);
+    json inner = at.at(name);
+    at = std::move(inner);
+  }
+  CallerIdentity who;
+  for (auto [name, place] : {std::pair("Account", &who.account), std::pair("Arn", &who.arn)}) {
+    auto found = at.is_object() ? at.find(name) : at.end();
+    if (!at.is_object() || found == at.end() || !found->is_string()) {
+      return fail(ErrorCode::kUnavailable, "no '{}' in its answer", name);
+    }
+    *place = found->get<std::string>();
+  }
+  bool digits = std::ranges::all_of(who.account, [](char c) { return c >= '0' && c <= '9'; });
+  if (who.account.size() != 12 || !digits || who.arn.size() > 2048 || !is_plain(who.arn)) {
+    return fail(ErrorCode::kUnavailable, "its answer names no account and ARN");
+  }
+  return who;
+}
+
 Result<CallerIdentity> ask_caller_identity(const Endpoint& sts, const CallerIdentityRequest& request,
                                            std::chrono::milliseconds timeout) {
   net::http::ClientRequest wire;
@@ -181,7 +181,7 @@ Result<CallerIdentity> ask_caller_identity(const Endpoint& sts, const CallerIden
                 sts.host_header, response.error().message);
   }
   if (response->status == 200) {
-    auto who = read_answer(response->body);
+    auto who = read_caller_identity(response->body);
     if (who) return who;
     return fail(ErrorCode::kUnavailable, "AWS STS ({}): {}; check auth.iam.sts_endpoint", sts.host_header,
                 who.error().message);

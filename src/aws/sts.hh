@@ -39,6 +39,9 @@ struct CallerIdentity {
   std::string account;  // 12 digits
   std::string arn;
 };
+// What STS says in a 200, as JSON. kUnavailable says what is missing.
+Result<CallerIdentity> read_caller_identity(const std::string& body);
+
 // Sends a request that was checked and believes a 200 only; a redirect is an answer like any other and not followed.
 // Blocks for up to `timeout`. kUnauthenticated: STS refuses it; kUnavailable: it can't be reached, or fails.
 Result<CallerIdentity> ask_caller_identity(const Endpoint& sts, const CallerIdentityRequest& request,

@@ -14,6 +14,7 @@
 #include "agent/settings/version.hh"
 #include "base/log.hh"
 #include "cmd/rpc_library.hh"
+#include "crypto/exit_handler.hh"
 
 namespace {
 
@@ -69,6 +70,7 @@ int complain(std::string_view text, int status) {
 int main(int argc, char** argv) {
   mezite::agent::run_session_helper(argc, argv);
   mezite::agent::run_forward_helper(argc, argv);
+  mezite::crypto::skip_openssl_exit_handler();
   std::string_view file;
   bool check = false;
   for (int i = 1; i < argc; ++i) {

@@ -12,6 +12,7 @@
 #include "cmd/mezhub/flags.hh"
 #include "cmd/mezhub/hub.hh"
 #include "cmd/rpc_library.hh"
+#include "crypto/exit_handler.hh"
 #include "crypto/secure_memory.hh"
 
 namespace {
@@ -53,6 +54,7 @@ int complain(std::string_view text, int status) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  mezite::crypto::skip_openssl_exit_handler();
   const mezite::Status hardened = harden_process();
   auto flags = mezite::hub::parse_flags({argv + 1, argv + argc});
   if (!flags) return complain(flags.error().message, 2);

@@ -1,5 +1,6 @@
 // gRPC ends on a thread of its own after its last channel or server is gone. A process that leaves main() meanwhile has
-// that thread work with what exit handlers (OpenSSL's, for one) are taking apart.
+// that thread work with what exit handlers are taking apart. (OpenSSL's is switched off, crypto/exit_handler.hh:
+// threads of gRPC's that nobody waits for may end later still.)
 #pragma once
 
 #include <grpc/grpc.h>

@@ -20,7 +20,7 @@ namespace mezite::identity {
 struct Identity {
   // Seeds the built-in roles.
   static Result<std::unique_ptr<Identity>> open(store::Database& database, const Clock& clock = system_clock(),
-                                                const crypto::Argon2Params& params = {});
+                                                const crypto::Argon2Params& params = crypto::kPasswordArgon2);
   Identity(store::Database& database, const Clock& clock, const crypto::Argon2Params& params);
 
   // The number of the state that agents must know; see store/settings.hh.

@@ -35,7 +35,8 @@ inline constexpr std::string_view kLoginRefused =
 
 class Passwords {
  public:
-  Passwords(store::Database& database, const Clock& clock, const crypto::Argon2Params& params = {});
+  Passwords(store::Database& database, const Clock& clock,
+            const crypto::Argon2Params& params = crypto::kPasswordArgon2);
   ~Passwords();
 
   // Sets it, ends the lock-out and all sessions and invites of the user. kInvalidArgument for one that is too short.

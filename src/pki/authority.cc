@@ -246,7 +246,8 @@ std::vector<AuthorityStatus> Authority::status() const {
                             .standby = loaded.standby ? loaded.standby->fingerprint() : ""},
                    .expires_at = loaded.active->expires_at,
                    .pin = type == AuthorityType::kHost ? "sha256:" + loaded.active->x509->spki_sha256_hex() : "",
-                   .kms_alias = loaded.active->kms_alias});
+                   .active_kms = loaded.active->kms,
+                   .standby_kms = loaded.standby ? loaded.standby->kms : KmsName()});
   }
   return out;
 }

@@ -109,10 +109,10 @@ struct TrustBundle {
 struct AuthorityStatus {
   AuthorityType type;
   Rotation rotation;
-  KeyPair keys;           // SHA256:…, of the SSH form of the keys
-  SystemTime expires_at;  // of the X.509 certificate; the user CA's has the same life
-  std::string pin;        // "sha256:<hex>" for the host CA, else ""
-  std::string kms_alias;  // of the active key; "" when it is in the database
+  KeyPair keys;                     // SHA256:…, of the SSH form of the keys
+  SystemTime expires_at;            // of the X.509 certificate; the user CA's has the same life
+  std::string pin;                  // "sha256:<hex>" for the host CA, else ""
+  KmsName active_kms, standby_kms;  // empty when the key is in the database, or there is none
 };
 
 // Thread-safe: what signs uses the keys of the moment in which it starts. Signing takes well under a millisecond with

@@ -1,5 +1,6 @@
 // The steps of a rotation: the table of rotation.hh, carried out.
 #include "pki/key_ring.hh"
+#include "pki/retired_keys.hh"
 #include "store/settings.hh"
 
 namespace mezite::pki {
@@ -19,7 +20,7 @@ Status check_stored(store::Session& transaction, AuthorityType type, const Loade
 
 Status change_keys(store::Session& transaction, const SecretBox& box, std::string_view type, KeyChange change,
                    const LoadedAuthority& held, const std::optional<AuthorityRow>& minted,
-                   std::optional<LoadedKey>& fresh) {
+                   std::optional<LoadedKey>& fresh, SystemTime now) {
   switch (change) {
     case KeyChange::kNone: return {};
     case KeyChange::kAddStandby: {
@@ -27,7 +28,10 @@ Status change_keys(store::Session& transaction, const SecretBox& box, std::strin
       return {};
     }
     case KeyChange::kSwap: return swap_standings(transaction, type, held.active->generation, held.standby->generation);
-    case KeyChange::kDropStandby: return delete_standby(transaction, type);
+    case KeyChange::kDropStandby:
+      MEZ_CHECK(delete_standby(transaction, type));
+      if (held.standby->kms.alias.empty()) return {};
+      return add_retired_key(transaction, {.ca_type = std::string(type), .kms = held.standby->kms, .retired_at = now});
   }
   return {};
 }
@@ -60,7 +64,8 @@ Result<Transition> Authority::step(AuthorityType type, RotationStep step, std::s
   MEZ_CHECK(check_stored(transaction, type, held->of(type)));
   MEZ_TRY(std::int64_t revision, store::bump_revision(transaction));
   if (transition.keys != KeyChange::kNone) next->revision = revision;
-  MEZ_CHECK(change_keys(transaction, box, to_text(type), transition.keys, held->of(type), minted, fresh));
+  MEZ_CHECK(change_keys(transaction, box, to_text(type), transition.keys, held->of(type), minted, fresh,
+                        state_->clock->now()));
   MEZ_CHECK(put_rotation(transaction, {.type = std::string(to_text(type)),
                                        .rotation = transition.to,
                                        .revision = next->revision,

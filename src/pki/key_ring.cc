@@ -77,7 +77,7 @@ Result<LoadedKey> load_key(KeyStore& keys, const AuthorityRow& row) {
   if (!written || *written != key->public_key()) return damaged("its public key is another one's");
   LoadedKey loaded{.generation = row.generation,
                    .key = std::move(*key),
-                   .kms_alias = row.key.kms_alias,
+                   .kms = {.alias = row.key.kms_alias, .key_id = keys.key_id(row.key.kms_alias)},
                    .x509 = std::nullopt,
                    .jwt_signer = nullptr,
                    .jwt_key = std::nullopt,

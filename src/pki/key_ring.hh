@@ -18,7 +18,7 @@ inline constexpr std::array kAuthorityTypes{AuthorityType::kUser, AuthorityType:
 struct LoadedKey {
   std::int64_t generation = 1;
   CaKey key;
-  std::string kms_alias;
+  KmsName kms;
   std::optional<crypto::X509Certificate> x509;  // none for the user CA
   // Of the SPIFFE CA: what signs tokens. With a key in KMS that key; else one that follows from it, since JWT-SVIDs
   // know no Ed25519.

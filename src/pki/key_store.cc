@@ -27,6 +27,13 @@ class SoftwareKeyStore final : public KeyStore {
 
 }  // namespace
 
+Result<KeyDeletion> KeyStore::schedule_deletion(const KmsName& key) {
+  return fail(ErrorCode::kFailedPrecondition,
+              "this hub has no KMS any more: delete the key {} there by hand, or set ca.kms.provider and ca.kms.region "
+              "as they were",
+              key.key_id);
+}
+
 std::unique_ptr<KeyStore> software_key_store() { return std::make_unique<SoftwareKeyStore>(); }
 
 }  // namespace mezite::pki

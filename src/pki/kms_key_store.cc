@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -104,9 +105,33 @@ class KmsKeyStore final : public KeyStore {
     }
     auto public_key = kms_->get_public_key(stored.kms_alias);
     if (!public_key) return cannot_sign(public_key.error());
+    {
+      const std::lock_guard lock(ids_mutex_);
+      ids_[stored.kms_alias] = described->id;
+    }
     return CaKey::make(std::make_shared<const KmsSigner>(kms_, gate_, stored.kms_alias, std::move(*public_key)));
   }
 
+  std::string key_id(const std::string& kms_alias) const override {
+    const std::lock_guard lock(ids_mutex_);
+    const auto at = ids_.find(kms_alias);
+    return at != ids_.end() ? at->second : std::string();
+  }
+
+  Result<KeyDeletion> schedule_deletion(const KmsName& key) override {
+    if (key.key_id.empty()) {
+      return fail(ErrorCode::kFailedPrecondition, "the id of {} is not known; delete its key in KMS by hand",
+                  key.alias);
+    }
+    auto described = kms_->describe_key(key.key_id);
+    if (!described && described.error().code == ErrorCode::kNotFound) return KeyDeletion{};
+    if (!described) return std::unexpected(described.error());
+    if (described->state == "PendingDeletion" && described->deleted_at) return KeyDeletion{described->deleted_at};
+    MEZ_TRY(SystemTime at, kms_->schedule_key_deletion(key.key_id));
+    return KeyDeletion{at};
+  }
+
+  void interrupt() override { kms_->interrupt(); }
   std::string metrics() const override { return kms_->latency().prometheus("mezite_kms_call"); }
 
  private:
@@ -174,6 +199,8 @@ class KmsKeyStore final : public KeyStore {
   const std::unique_ptr<KeyStore> software_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::mutex making_;
+  mutable std::mutex ids_mutex_;
+  std::map<std::string, std::string> ids_;  // by alias
 };
 
 }  // namespace

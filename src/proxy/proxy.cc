@@ -186,7 +186,7 @@ Proxy::~Proxy() {
   state_->services.forget_listeners();
   // Nothing that refers to the state may be left: neither on a shard nor with a worker that would post to one.
   state_->shards.stop();
-  state_->services.workers.stop();
+  state_->services.stop_workers();
   state_->shards.stop();
   state_->context.live.clear();
 }

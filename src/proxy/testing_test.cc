@@ -30,7 +30,7 @@ Hub::Hub() {
   config.database.pool_size = 2;
   config.proxy.listen_addr = config.proxy.ssh_listen_addr = config.proxy.tunnel_listen_addr = {"127.0.0.1", 0};
   config.proxy.public_addr = {"localhost", 3080};
-  auto opened = auth::Services::open(std::move(config), system_clock(), crypto::kCheapArgon2);
+  auto opened = auth::Services::open(std::move(config), system_clock(), crypto::kCheapArgon2, crypto::kCheapArgon2);
   if (!opened) {
     ADD_FAILURE() << opened.error().message;
     std::abort();

@@ -26,7 +26,10 @@ class S3Store final : public ObjectStore {
   std::string key_of(std::string_view session_id) const;
   const aws::CallLatency& latency() const { return s3_->latency(); }
   // store() ends with kUnavailable before its next call.
-  void interrupt() { interrupted_ = true; }
+  void interrupt() {
+    interrupted_ = true;
+    s3_->interrupt();
+  }
 
  private:
   struct Progress;

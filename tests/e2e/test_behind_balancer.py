@@ -174,6 +174,27 @@ def test_the_key_of_another_node(site, node):
     node.refused(node.seal(key=stranger), "not signed by the key")
 
 
+def test_refusals_are_in_the_audit_log_and_do_not_fill_it(site):
+    """Somebody between balancer and hub who tries for long is told of once a minute, with how often."""
+    site.cluster.start_agent("victim", **site.balancer.env())
+    victim = Node(site, "victim")
+    stranger = ec.generate_private_key(ec.SECP256R1())
+
+    def told() -> list[dict]:
+        return [e for e in site.cluster.audit("--type=node.rejected") if e["details"]["reason"] == "sealed_call"]
+    for _ in range(30):
+        victim.refused(victim.seal(key=stranger), "not signed by the key")
+    name = next(n["id"] for n in site.cluster.nodes() if n["name"] == "victim")
+    mine = [e for e in told() if e["resource_name"] == name]
+    assert len(mine) == 1, mine
+    event = mine[0]
+    assert (event["event_code"], event["success"], event["client_ip"]) == ("T1054W", False, "127.0.0.1"), event
+    assert "not signed by the key of its certificate" in event["error_message"] and event["details"]["listener"] == "grpc"
+    # And a call that is good is refused for none of this.
+    victim.sealed(victim.seal())
+    site.cluster.agents.pop("victim").stop()
+
+
 def test_content_that_was_changed_on_the_way(site, node):
     call = node.seal("EmitEvents", site.pb.EmitEventsRequest(events_json=["{}"]).SerializeToString())
     call.request = site.pb.EmitEventsRequest(events_json=["[]"]).SerializeToString()

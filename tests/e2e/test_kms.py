@@ -88,8 +88,8 @@ def test_the_database_holds_the_alias_and_never_a_key(kms, kms_cluster):
 
 
 def test_a_login_takes_a_slow_kms_in_its_stride(kms, kms_cluster):
-    """A KMS of 50 ms adds one call of it to a login. Where passwords alone take little enough time (Argon2id needs a core for
-    most of a login), the whole of it stays within 150 ms."""
+    """A KMS of 50 ms adds one call of it to a login, whose p99 stays within 150 ms. Other load on the machine counts for the
+    password as well (Argon2id needs a core and 46 MiB): a round in which the password alone shows such load is made again."""
     body = login_body(kms_cluster)
     password_only = {name: body[name] for name in ("user", "password")}
 
@@ -102,26 +102,38 @@ def test_a_login_takes_a_slow_kms_in_its_stride(kms, kms_cluster):
     def p99(times: list[float]) -> float:
         return sorted(times)[int(len(times) * 0.99)]
 
-    kms.delay = 0.05
-    before = len(kms.operations())
-    try:
+    def measured() -> tuple[list[float], list[float]]:
         logins, sessions = [], []
-        for _ in range(60):  # in turns, so that other load meets both alike
+        for _ in range(100):  # in turns, so that other load meets both alike
             logins.append(timed("/v1/webapi/login", body))
             sessions.append(timed("/v1/webapi/session", password_only))
+        return logins, sessions
+
+    timed("/v1/webapi/login", body)
+    before = len(kms.operations())
+    kms.delay = 0.05
+    rounds = 0
+    try:
+        while True:
+            rounds += 1
+            logins, sessions = measured()
+            added = statistics.median(logins) - statistics.median(sessions)
+            print(f"login p50 {statistics.median(logins) * 1000:.0f} ms, p99 {p99(logins) * 1000:.0f} ms; password alone "
+                  f"p50 {statistics.median(sessions) * 1000:.0f} ms, p99 {p99(sessions) * 1000:.0f} ms; "
+                  f"KMS adds {added * 1000:.0f} ms")
+            quiet = p99(sessions) <= 0.09
+            if quiet or rounds == 3:
+                break
     finally:
         kms.delay = 0
-    added = statistics.median(logins) - statistics.median(sessions)
-    print(f"login p50 {statistics.median(logins) * 1000:.0f} ms, p99 {p99(logins) * 1000:.0f} ms; "
-          f"password alone p99 {p99(sessions) * 1000:.0f} ms; KMS adds {added * 1000:.0f} ms")
     assert min(logins) >= 0.05, "the signature was KMS's"
     metrics = kms_cluster.get("/metrics")[1]
     count = int(re.search(r'mezite_kms_call_seconds_count\{operation="Sign"\} (\d+)', metrics)[1])
     fast = int(re.search(r'mezite_kms_call_seconds_bucket\{operation="Sign",le="0.05"\} (\d+)', metrics)[1])
     assert count - fast >= len(logins), metrics
-    assert kms.operations()[before:] == ["Sign"] * len(logins), "one call for a login, none for a session"
-    assert added <= 0.15
-    if p99(sessions) <= 0.09:
+    assert kms.operations()[before:] == ["Sign"] * len(logins) * rounds, "one call for a login, none for a session"
+    assert added <= 0.1
+    if quiet:
         assert p99(logins) <= 0.15
 
 
@@ -185,6 +197,70 @@ def test_a_crash_between_key_and_alias(own_kms, fresh):
     own_kms.faults.clear()
     cluster.start_hub()
     assert len(own_kms.keys) == 3, "the key of the crash is one of them"
+
+
+def aws_names(cluster: Cluster, ca: str) -> dict:
+    return next(a for a in json.loads(cluster.mezctl("ca", "status", "--format=json")) if a["type"] == ca)
+
+
+def test_status_names_the_keys_and_the_old_one_is_to_be_deleted(own_kms, fresh):
+    cluster = fresh(config={"ca": own_kms.config()}, env=own_kms.env())
+    old = aws_names(cluster, "user")["active_kms"]
+    assert own_kms.aliases[old["alias"]] == old["key_id"]
+    assert f"{old['alias']} (key {old['key_id']})" in cluster.mezctl("ca", "status")
+    cluster.mezctl("ca", "rotate", "--type=user")
+    new = aws_names(cluster, "user")["standby_kms"]
+    cluster.mezctl("ca", "advance", "--type=user")
+    assert own_kms.keys[old["key_id"]].state == "Enabled", "it may have to sign again"
+    assert "ScheduleKeyDeletion" not in own_kms.operations()
+    done = cluster.mezctl("ca", "advance", "--type=user")
+    assert old["alias"] in done and "deleted" in done
+    assert own_kms.keys[old["key_id"]].state == "PendingDeletion" and own_kms.keys[new["key_id"]].state == "Enabled"
+    asked = [call.body for call in own_kms.calls if call.operation == "ScheduleKeyDeletion"]
+    assert asked == [{"KeyId": old["key_id"], "PendingWindowInDays": 30}], "by its id, which nobody can point elsewhere"
+    status = aws_names(cluster, "user")
+    assert status["active_kms"] == new and [k["key"] for k in status["retired_kms"]] == [old]
+    gone = datetime.datetime.fromisoformat(status["retired_kms"][0]["deleted_at"].replace("Z", "+00:00"))
+    left = gone - datetime.datetime.now(datetime.timezone.utc)
+    assert datetime.timedelta(days=29, hours=23) < left <= datetime.timedelta(days=30)
+    event = cluster.wait_audit("ca.key.retired")
+    assert event["event_code"] == "T6015I" and event["details"]["key_id"] == old["key_id"], event
+    cluster.restart_hub()
+    assert aws_names(cluster, "user")["retired_kms"] == status["retired_kms"]
+    assert own_kms.operations().count("ScheduleKeyDeletion") == 1
+
+
+def test_a_key_that_may_not_be_deleted_fails_no_rotation(own_kms, fresh):
+    """The permission is the operator's to give: without it the key stays, and everybody is told."""
+    own_kms.faults["ScheduleKeyDeletion"] = Fault("AccessDeniedException")
+    cluster = fresh(config={"ca": own_kms.config()}, env=own_kms.env())
+    old = aws_names(cluster, "host")["active_kms"]
+    for step in ("rotate", "advance", "advance"):
+        cluster.mezctl("ca", step, "--type=host")
+    status = aws_names(cluster, "host")
+    assert (status["rotation_phase"], status["rotation_state"]) == ("complete", "standby")
+    assert status["retired_kms"][0]["key"] == old and status["retired_kms"][0]["deleted_at"] is None
+    told = cluster.mezctl("ca", "status")
+    assert "stays in KMS" in told and "grant the hub's IAM principal kms:ScheduleKeyDeletion" in told, told
+    event = cluster.wait_audit("ca.key.retired")
+    assert event["event_code"] == "T6015W" and "kms:ScheduleKeyDeletion" in event["error_message"], event
+    # With the right it is made up for by the next start, which a rotation does not wait for.
+    own_kms.faults.clear()
+    cluster.restart_hub()
+    until(lambda: own_kms.keys[old["key_id"]].state == "PendingDeletion", "the key to be scheduled for deletion")
+    until(lambda: aws_names(cluster, "host")["retired_kms"][0]["deleted_at"], "the status to say so")
+
+
+def test_a_rotation_from_the_database_into_kms_retires_nothing(own_kms, fresh):
+    cluster = fresh(env=own_kms.env())
+    assert aws_names(cluster, "spiffe")["active_kms"]["alias"] == "" and "KMS" not in cluster.mezctl("ca", "status")
+    cluster.write_config({"ca": own_kms.config()})
+    cluster.restart_hub()
+    for step in ("rotate", "advance", "advance"):
+        cluster.mezctl("ca", step, "--type=spiffe")
+    status = aws_names(cluster, "spiffe")
+    assert status["active_kms"]["key_id"] in own_kms.keys and status["retired_kms"] == []
+    assert "ScheduleKeyDeletion" not in own_kms.operations()
 
 
 # T33: a restore without the KMS key can't sign and says so.

@@ -38,6 +38,7 @@ class Key:
     tags: dict
     description: str
     state: str = "Enabled"
+    deletion: int = 0  # when, in seconds since 1970
 
 
 @dataclass
@@ -199,6 +200,7 @@ class KmsStandIn:
         return {"KeyMetadata": {"KeyId": key.id, "Arn": f"arn:aws:kms:{self.region}:{ACCOUNT}:key/{key.id}",
                                 "KeyState": key.state, "Enabled": key.state == "Enabled", "KeySpec": "ECC_NIST_P256",
                                 "KeyUsage": "SIGN_VERIFY", "Description": key.description,
+                                **({"DeletionDate": key.deletion} if key.deletion else {}),
                                 "SigningAlgorithms": ["ECDSA_SHA_256"]}}
 
     def do_CreateKey(self, body: dict) -> dict:
@@ -224,6 +226,19 @@ class KmsStandIn:
 
     def do_DescribeKey(self, body: dict) -> dict:
         return self.metadata(self.find(body["KeyId"], usable=False))
+
+    def do_ScheduleKeyDeletion(self, body: dict) -> dict:
+        if body["KeyId"].startswith("alias/"):
+            raise Refusal("NotFoundException", "Invalid keyId")
+        days = body.get("PendingWindowInDays", 30)
+        if not 7 <= days <= 30:
+            raise Refusal("ValidationException", "PendingWindowInDays")
+        key = self.find(body["KeyId"], usable=False)
+        if key.state == "PendingDeletion":
+            raise Refusal("KMSInvalidStateException", f"{key.id} is pending deletion.")
+        key.state, key.deletion = "PendingDeletion", int(time.time()) + days * 86400
+        return {"KeyId": f"arn:aws:kms:{self.region}:{ACCOUNT}:key/{key.id}", "DeletionDate": float(key.deletion),
+                "KeyState": key.state, "PendingWindowInDays": days}
 
     def do_GetPublicKey(self, body: dict) -> dict:
         public = self.find(body["KeyId"]).private.public_key().public_bytes(

@@ -2,6 +2,7 @@
 #include <functional>
 #include <map>
 
+#include "auth/rpc/refusals.hh"
 #include "auth/rpc/sealed.hh"
 #include "auth/rpc/services_of_grpc.hh"
 #include "auth/rpc/workloads.hh"
@@ -9,7 +10,6 @@
 #include "auth/use/node.hh"
 #include "auth/use/session_data.hh"
 #include "auth/use/workload.hh"
-#include "base/log.hh"
 #include "base/text.hh"
 #include "mezite/v1/agent.grpc.pb.h"
 
@@ -141,8 +141,12 @@ Status put_chunk(Services& services, const Call& call, const v1::PutRecordingChu
 
 class AgentService final : public v1::AgentService::CallbackService {
  public:
-  AgentService(Services& services, Dispatcher& dispatcher)
-      : services_(services), dispatcher_(dispatcher), iam_joins_(services), sealed_calls_(services) {
+  AgentService(Services& services, Dispatcher& dispatcher, std::shared_ptr<HubCertificates> certificates)
+      : services_(services),
+        dispatcher_(dispatcher),
+        iam_joins_(services),
+        sealed_calls_(services, std::move(certificates)),
+        refusals_(services) {
     add_sealed<v1::JoinRequest, v1::JoinResponse>("Join", Policy::new_agent(), join);
     add_sealed<v1::GetJoinChallengeRequest, v1::JoinChallenge>(
         "GetJoinChallenge", Policy::new_agent(), [this](Services&, const Call&, const auto&, v1::JoinChallenge& out) {
@@ -215,10 +219,7 @@ class AgentService final : public v1::AgentService::CallbackService {
 
   Status run_sealed(const Call& call, const v1::SealedCall& sealed, v1::SealedAnswer& answer) {
     Result<SealedCalls::Opened> opened = sealed_calls_.open(sealed, call.caller.client_ip);
-    if (!opened) {
-      log::warn("a sealed call was refused", {{"from", call.caller.client_ip}, {"error", opened.error()}});
-      return std::unexpected(opened.error());
-    }
+    if (!opened) return refuse(call, sealed, opened.error());
     auto method = sealed_methods_.find(opened->method);
     if (method == sealed_methods_.end()) {
       return fail(ErrorCode::kInvalidArgument, "there is no such call; is mezd of the hub's version?");
@@ -226,7 +227,9 @@ class AgentService final : public v1::AgentService::CallbackService {
     net::Admission::Pass stranger;
     if (method->second.policy.who == Policy::Who::kAgent) {
       if (opened->caller.kind != Caller::Kind::kAgent) {
-        return fail(ErrorCode::kUnauthenticated, "this call needs an agent's signature; join the node first");
+        return refuse(
+            call, sealed,
+            fail(ErrorCode::kUnauthenticated, "this call needs an agent's signature; join the node first").error());
       }
     } else {
       MEZ_TRY(stranger, services_.anonymous_calls.admit({call.caller.client_ip, 0}));
@@ -236,17 +239,24 @@ class AgentService final : public v1::AgentService::CallbackService {
     return sealed_calls_.seal(sealed, std::move(response), answer);
   }
 
+  Status refuse(const Call& call, const v1::SealedCall& sealed, Error why) {
+    refusals_.tell(SealedCalls::claimed_node(sealed), call.caller.client_ip, why);
+    return std::unexpected(std::move(why));
+  }
+
   Services& services_;
   Dispatcher& dispatcher_;
   IamJoins iam_joins_;
   SealedCalls sealed_calls_;
+  Refusals refusals_;
   std::map<std::string, SealedMethod, std::less<>> sealed_methods_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> make_agent_service(Services& services, Dispatcher& dispatcher) {
-  return std::make_unique<AgentService>(services, dispatcher);
+std::unique_ptr<grpc::Service> make_agent_service(Services& services, Dispatcher& dispatcher,
+                                                  std::shared_ptr<HubCertificates> certificates) {
+  return std::make_unique<AgentService>(services, dispatcher, std::move(certificates));
 }
 
 }  // namespace mezite::auth::rpc

@@ -10,6 +10,11 @@ namespace mezite::auth::rpc {
 
 namespace {
 
+void put(const pki::KmsName& name, v1::KmsKey& out) {
+  out.set_alias(name.alias);
+  out.set_key_id(name.key_id);
+}
+
 void put(const CaView& view, v1::CaStatus& out) {
   const pki::AuthorityStatus& ca = view.ca;
   out.set_type(std::string(pki::to_text(ca.type)));
@@ -21,6 +26,15 @@ void put(const CaView& view, v1::CaStatus& out) {
   out.set_pin(ca.pin);
   for (const std::string& name : view.lagging) out.add_lagging_nodes(name);
   for (const std::string& name : view.cut_off) out.add_cut_off_nodes(name);
+  if (!ca.active_kms.alias.empty()) put(ca.active_kms, *out.mutable_active_kms());
+  if (!ca.standby_kms.alias.empty()) put(ca.standby_kms, *out.mutable_standby_kms());
+  for (const pki::RetiredKey& key : view.retired) {
+    v1::RetiredKmsKey* retired = out.add_retired_kms();
+    put(key.kms, *retired->mutable_key());
+    retired->set_retired_at_ms(to_unix_millis(key.retired_at));
+    retired->set_deleted_at_ms(key.deleted_at ? to_unix_millis(*key.deleted_at) : 0);
+    retired->set_problem(key.problem);
+  }
 }
 
 Status put_one(Services& services, pki::AuthorityType type, v1::CaStatus& out) {

@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::size_t kMaxTokenBytes = 1024;
 constexpr std::string_view kBalancer =
-    "this hub is behind a load balancer that ends TLS (auth.h2c), where agents sign each call: set "
-    "MEZITE_TLS_WRAP=true on the agent";
+    "this call came in clear, as through a load balancer that ends TLS (auth.grpc_allow_http, auth.h2c), where agents "
+    "sign each call: set MEZITE_TLS_WRAP=true on the agent";
 
 // Finishes its call exactly once, also when the worker pool drops the task that owns it.
 class Ending {
@@ -49,6 +49,9 @@ struct Dispatcher::Credentials {
   std::string bearer;      // of the authorization metadata
   std::string client_pem;  // the verified client certificate
   std::string peer;        // as gRPC names it
+  // The call came in clear: a load balancer ended TLS, so there is no client certificate, and what joins in plain
+  // messages could not tell the hub from it.
+  bool in_clear = true;
   bool malformed = false;
 
   static Credentials of(const grpc::CallbackServerContext& context) {
@@ -65,7 +68,13 @@ struct Dispatcher::Credentials {
       }
       found.bearer = value.substr(7);
     }
-    if (auto auth = context.auth_context(); auth && auth->IsPeerAuthenticated()) {
+    const auto auth = context.auth_context();
+    if (auth) {
+      for (grpc::string_ref kind : auth->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME)) {
+        found.in_clear = view(kind) != GRPC_SSL_TRANSPORT_SECURITY_TYPE;
+      }
+    }
+    if (auth && !found.in_clear && auth->IsPeerAuthenticated()) {
       for (grpc::string_ref pem : auth->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME)) {
         found.client_pem = std::string(view(pem));
       }
@@ -101,7 +110,7 @@ Result<Caller> Dispatcher::identify(const Credentials& credentials, const Policy
     if (policy.who == Policy::Who::kAgent) return fail(ErrorCode::kPermissionDenied, "this call is for agents");
     return caller_of_local_peer(peer->uid, peer->pid);
   }
-  if (policy.who == Policy::Who::kNewAgent && transport_ == Transport::kCleartext) {
+  if (policy.who == Policy::Who::kNewAgent && credentials.in_clear) {
     return fail(ErrorCode::kFailedPrecondition, "{}", kBalancer);
   }
   if (policy.who == Policy::Who::kAnyone || policy.who == Policy::Who::kNewAgent ||
@@ -114,7 +123,7 @@ Result<Caller> Dispatcher::identify(const Credentials& credentials, const Policy
     return fail(ErrorCode::kUnauthenticated, "the authorization metadata must be one \"Bearer TOKEN\"");
   }
   if (policy.who == Policy::Who::kAgent) {
-    if (transport_ == Transport::kCleartext) return fail(ErrorCode::kUnauthenticated, "{}", kBalancer);
+    if (credentials.in_clear) return fail(ErrorCode::kUnauthenticated, "{}", kBalancer);
     if (credentials.client_pem.empty()) {
       return fail(ErrorCode::kUnauthenticated,
                   "this call needs an agent's client certificate; join the node with a token first");

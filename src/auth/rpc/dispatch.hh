@@ -69,16 +69,11 @@ class Call {
   const grpc::CallbackServerContext& context_;
 };
 
-// How calls come to a listener. kCleartext: a load balancer ended TLS, so there is no client certificate, and what
-// joins in plain messages could not tell the hub from it.
-enum class Transport { kTls, kCleartext };
-
-// Thread-safe. One for the TLS listener (local: null) and one for the local socket, whose callers are administrators by
+// Thread-safe. One for the port (local: null) and one for the local socket, whose callers are administrators by
 // their peer credentials and by nothing else.
 class Dispatcher {
  public:
-  explicit Dispatcher(Services& services, const LocalPeers* local = nullptr, Transport transport = Transport::kTls)
-      : services_(services), local_(local), transport_(transport) {}
+  explicit Dispatcher(Services& services, const LocalPeers* local = nullptr) : services_(services), local_(local) {}
 
   using Work = std::move_only_function<Status(const Call&)>;
   // Starts the call; method names it in the audit log. The work runs on a worker, once or never, and what it refers to
@@ -95,7 +90,6 @@ class Dispatcher {
 
   Services& services_;
   const LocalPeers* local_;
-  const Transport transport_;
   std::mutex mutex_;
   std::condition_variable landed_;
   std::size_t in_flight_ = 0;

@@ -51,26 +51,27 @@ Result<SealedCalls::Opened> SealedCalls::open(const v1::SealedCall& call, std::s
   return opened;
 }
 
-Result<HubCertificate> SealedCalls::certificate() {
-  const std::lock_guard lock(mutex_);
-  std::int64_t revision = services_.authority->trust_bundle().revision;
-  if (!certificate_ || services_.clock.now() >= certificate_->renew_at || trust_revision_ != revision) {
-    MEZ_TRY(certificate_, issue_hub_certificate(services_));
-    trust_revision_ = revision;
-  }
-  return *certificate_;
+std::string SealedCalls::claimed_node(const v1::SealedCall& call) {
+  constexpr std::size_t kMostBytes = 128;
+  if (call.certificate().empty() || call.certificate().size() > kMaxCertificateBytes) return {};
+  auto certificate = crypto::X509Certificate::from_der(as_bytes(call.certificate()));
+  if (!certificate) return {};
+  const auto uris = certificate->uris();
+  if (uris.empty()) return {};
+  const std::size_t slash = uris[0].rfind('/');
+  return printable(uris[0].substr(slash == std::string::npos ? 0 : slash + 1, kMostBytes));
 }
 
 Status SealedCalls::seal(const v1::SealedCall& call, std::string response, v1::SealedAnswer& answer) {
-  MEZ_TRY(HubCertificate hub, certificate());
+  MEZ_TRY(const auto hub, certificates_->get());
   v1::AnswerStatement statement;
   statement.set_call_sha256(to_text(crypto::sha256(as_bytes(call.statement()))));
   statement.set_response_sha256(to_text(crypto::sha256(as_bytes(response))));
   answer.set_statement(statement.SerializeAsString());
   answer.set_response(std::move(response));
-  for (const crypto::X509Certificate& each : hub.identity.chain) answer.add_chain(to_text(each.to_der()));
+  for (const crypto::X509Certificate& each : hub->identity.chain) answer.add_chain(to_text(each.to_der()));
   std::string to_sign = net::kSealedAnswerLabel + answer.statement();
-  MEZ_TRY(Bytes signature, hub.identity.key.sign(crypto::SignatureHash::kSha256, as_bytes(to_sign)));
+  MEZ_TRY(Bytes signature, hub->identity.key.sign(crypto::SignatureHash::kSha256, as_bytes(to_sign)));
   answer.set_signature(to_text(signature));
   return {};
 }

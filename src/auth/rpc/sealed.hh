@@ -1,15 +1,14 @@
 // Calls that carry their own proof, for a way to the hub on which a load balancer ends TLS (docs/protocols.md).
 #pragma once
 
-#include <mutex>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "auth/caller.hh"
 #include "auth/rpc/replay_window.hh"
 #include "auth/services.hh"
-#include "auth/use/hub_certificate.hh"
+#include "auth/use/hub_certificates.hh"
 
 namespace mezite::v1 {
 class SealedAnswer;
@@ -21,7 +20,8 @@ namespace mezite::auth::rpc {
 // Thread-safe; the services outlive it.
 class SealedCalls {
  public:
-  explicit SealedCalls(Services& services) : services_(services), window_(services.clock) {}
+  SealedCalls(Services& services, std::shared_ptr<HubCertificates> certificates)
+      : services_(services), certificates_(std::move(certificates)), window_(services.clock) {}
 
   struct Opened {
     std::string method;
@@ -32,17 +32,16 @@ class SealedCalls {
   // wrong.
   Result<Opened> open(const v1::SealedCall& call, std::string_view client_ip);
 
+  // The id of the node that the call says it comes from, for a log: nothing of it has been checked. "" for none.
+  static std::string claimed_node(const v1::SealedCall& call);
+
   // The answer to a call, signed with the hub's certificate.
   Status seal(const v1::SealedCall& call, std::string response, v1::SealedAnswer& answer);
 
  private:
-  Result<HubCertificate> certificate();
-
   Services& services_;
+  const std::shared_ptr<HubCertificates> certificates_;
   ReplayWindow window_;
-  std::mutex mutex_;
-  std::optional<HubCertificate> certificate_;
-  std::int64_t trust_revision_ = 0;
 };
 
 }  // namespace mezite::auth::rpc

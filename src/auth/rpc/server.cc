@@ -12,9 +12,9 @@
 #include <mutex>
 
 #include "auth/rpc/dispatch.hh"
+#include "auth/rpc/mixed_port.hh"
 #include "auth/rpc/services_of_grpc.hh"
 #include "auth/rpc/tls_credentials.hh"
-#include "auth/use/hub_certificate.hh"
 #include "auth/use/iam_join.hh"
 #include "base/log.hh"
 #include "net/listener.hh"
@@ -57,20 +57,6 @@ Result<LocalPeers::Peer> check_peer(int fd) {
   return LocalPeers::Peer{peer.uid, peer.pid};
 }
 
-Result<TlsMaterial> tls_material(const Services& services) {
-  pki::TrustBundle trust = services.authority->trust_bundle();
-  MEZ_TRY(HubCertificate certificate, issue_hub_certificate(services));
-  TlsMaterial material;
-  material.chain_pem = crypto::to_pem(certificate.identity.chain);
-  MEZ_TRY(material.key_pem, certificate.identity.key.to_pem());
-  material.client_roots_pem = crypto::to_pem(trust.host_x509);
-  material.renew_at = certificate.renew_at;
-  material.outdated = [&services, revision = trust.revision] {
-    return services.authority->trust_bundle().revision != revision;
-  };
-  return material;
-}
-
 // The server of the local socket, as long as it takes connections: an accept may be under way on a shard when it stops.
 class Door {
  public:
@@ -97,10 +83,11 @@ bool is_admin_uid(std::uint32_t uid, std::uint32_t own_uid) { return uid == 0 ||
 
 struct Server::State {
   explicit State(Services& services)
-      : dispatcher(services, nullptr, services.config.auth.h2c ? Transport::kCleartext : Transport::kTls),
+      : dispatcher(services),
         local_dispatcher(services, &local->peers),
         admin(make_admin_service(services, dispatcher)),
-        agent(make_agent_service(services, dispatcher)),
+        certificates(std::make_shared<HubCertificates>(services)),
+        agent(make_agent_service(services, dispatcher, certificates)),
         local_admin(make_admin_service(services, local_dispatcher)) {}
   ~State() {
     for (Dispatcher* each : {&dispatcher, &local_dispatcher}) each->await_calls();
@@ -113,10 +100,13 @@ struct Server::State {
   };
   std::shared_ptr<Local> local = std::make_shared<Local>();
   Dispatcher dispatcher, local_dispatcher;
-  std::unique_ptr<grpc::Service> admin, agent, local_admin;
+  std::unique_ptr<grpc::Service> admin;
+  std::shared_ptr<HubCertificates> certificates;
+  std::unique_ptr<grpc::Service> agent, local_admin;
   std::shared_ptr<grpc::ServerCredentials> credentials;  // handshakes of `server` ask it for certificates
   std::unique_ptr<grpc::Server> server, local_server;
   std::unique_ptr<net::Listener> local_listener;
+  std::unique_ptr<MixedPort> mixed_port;  // in place of a port of the server's own
   int port = 0;
 };
 
@@ -133,15 +123,26 @@ Result<std::unique_ptr<Server>> Server::start(Services& services, net::Shard& sh
     log::warn("auth.h2c: the gRPC port speaks cleartext HTTP/2; let nothing but the load balancer reach it",
               {{"address", address.text()}});
   } else {
-    MEZ_TRY(state->credentials, make_tls_credentials([&services] { return tls_material(services); }, services.clock));
+    MEZ_TRY(state->credentials, make_tls_credentials(state->certificates));
   }
+  // A port of gRPC's own would take one kind of connection only.
+  const bool is_mixed = services.config.auth.grpc_allow_http && !services.config.auth.h2c;
   {
     grpc::ServerBuilder builder;
     bound(builder);
-    builder.AddListeningPort(grpc_address(address), state->credentials, &state->port);
+    if (is_mixed) {
+      state->mixed_port = std::make_unique<MixedPort>(builder, state->credentials);
+    } else {
+      builder.AddListeningPort(grpc_address(address), state->credentials, &state->port);
+    }
     builder.RegisterService(state->admin.get());
     builder.RegisterService(state->agent.get());
     state->server = builder.BuildAndStart();
+  }
+  if (is_mixed && state->server) {
+    log::warn("auth.grpc_allow_http: the gRPC port takes cleartext HTTP/2, too; let only the load balancer send that",
+              {{"address", address.text()}});
+    if (Status open = state->mixed_port->listen(shard, shards, address)) state->port = state->mixed_port->port();
   }
   if (!state->server || state->port == 0) {
     return fail(ErrorCode::kUnavailable,
@@ -177,6 +178,7 @@ Result<std::unique_ptr<Server>> Server::start(Services& services, net::Shard& sh
 
 void Server::stop(std::chrono::milliseconds grace) {
   state_->local_listener.reset();
+  state_->mixed_port.reset();
   state_->local->door.close();
   auto deadline = std::chrono::system_clock::now() + grace;
   for (auto* server : {&state_->local_server, &state_->server}) {

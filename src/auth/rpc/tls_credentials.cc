@@ -13,8 +13,8 @@ namespace {
 
 class ReloadingCredentials final : public grpc::ServerCredentials {
  public:
-  ReloadingCredentials(TlsMaterialSource source, const Clock& clock, TlsMaterial first)
-      : source_(std::move(source)), clock_(clock), material_(std::move(first)) {
+  explicit ReloadingCredentials(std::shared_ptr<HubCertificates> certificates)
+      : certificates_(std::move(certificates)) {
     credentials_ =
         grpc_ssl_server_credentials_create_with_options(grpc_ssl_server_credentials_create_options_using_config_fetcher(
             GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY, &ReloadingCredentials::fetch, this));
@@ -33,38 +33,34 @@ class ReloadingCredentials final : public grpc::ServerCredentials {
   }
 
   grpc_ssl_certificate_config_reload_status fetch(grpc_ssl_server_certificate_config** config) {
-    std::lock_guard lock(mutex_);
-    bool due = clock_.now() >= material_.renew_at || (material_.outdated && material_.outdated());
-    if (given_ && !due) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
-    if (due) {
-      Result<TlsMaterial> renewed = source_();
-      if (!renewed) {
-        log::error("the gRPC listener's certificate could not be renewed", {{"error", renewed.error()}});
-        return given_ ? GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED : GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
-      }
-      material_ = std::move(*renewed);
+    const std::lock_guard lock(mutex_);
+    auto certificate = certificates_->get();
+    if (certificate && *certificate == given_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+    auto key = certificate ? (*certificate)->identity.key.to_pem() : std::unexpected(certificate.error());
+    if (!key) {
+      log::error("the gRPC listener's certificate could not be renewed", {{"error", key.error()}});
+      return given_ ? GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED : GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
     }
-    std::string key(material_.key_pem.text());
-    grpc_ssl_pem_key_cert_pair pair{key.c_str(), material_.chain_pem.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(material_.client_roots_pem.c_str(), &pair, 1);
-    wipe(key);
-    given_ = true;
+    given_ = *certificate;
+    std::string key_pem(key->text());
+    const std::string chain_pem = crypto::to_pem(given_->identity.chain);
+    const grpc_ssl_pem_key_cert_pair pair{key_pem.c_str(), chain_pem.c_str()};
+    *config = grpc_ssl_server_certificate_config_create(crypto::to_pem(given_->client_roots).c_str(), &pair, 1);
+    wipe(key_pem);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
 
-  TlsMaterialSource source_;
-  const Clock& clock_;
+  const std::shared_ptr<HubCertificates> certificates_;
   std::mutex mutex_;
-  TlsMaterial material_;
-  bool given_ = false;
+  std::shared_ptr<const HubCertificate> given_;
   grpc_server_credentials* credentials_ = nullptr;
 };
 
 }  // namespace
 
-Result<std::shared_ptr<grpc::ServerCredentials>> make_tls_credentials(TlsMaterialSource source, const Clock& clock) {
-  MEZ_TRY(TlsMaterial first, source());
-  return std::make_shared<ReloadingCredentials>(std::move(source), clock, std::move(first));
+Result<std::shared_ptr<grpc::ServerCredentials>> make_tls_credentials(std::shared_ptr<HubCertificates> certificates) {
+  MEZ_CHECK(certificates->get());
+  return std::make_shared<ReloadingCredentials>(std::move(certificates));
 }
 
 void allow_only_tls13() { ::setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES256-GCM-SHA384", 1); }

@@ -19,7 +19,7 @@ class AuditMetricsTest : public testing::ServicesTest {
   void start(const std::filesystem::path& sink) {
     Config config = make_config();
     config.audit.sink_file_path = sink;
-    auto opened = Services::open(std::move(config), clock(), crypto::kCheapArgon2);
+    auto opened = Services::open(std::move(config), clock(), crypto::kCheapArgon2, crypto::kCheapArgon2);
     ASSERT_TRUE(opened) << opened.error().message;
     services_ = std::move(*opened);
   }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "auth/record.hh"
+#include "auth/use/retired_keys.hh"
 #include "base/log.hh"
 #include "base/text.hh"
 
@@ -94,6 +95,7 @@ Status take_step(Services& services, const Caller& caller, AuthorityType type, R
   services.announce_revision();
   MEZ_CHECK(record(services, event));
   MEZ_CHECK(pki::Authority::settle(*services.database, note));
+  if (planned.keys == pki::KeyChange::kDropStandby) settle_retired_keys(services);
   if (reissued) return {};
   return fail(reissued.error().code,
               "the {} CA is in phase {}, but the hub could not issue its own certificates anew: {}; restart the hub",
@@ -114,9 +116,10 @@ std::string to_json(const CaReport& report) {
 
 Result<std::vector<CaView>> view_cas(Services& services) {
   MEZ_TRY(std::vector<identity::Node> nodes, services.identity->nodes.list());
+  MEZ_TRY(std::vector<pki::RetiredKey> retired, services.retired_keys->list());
   std::vector<CaView> views;
   for (pki::AuthorityStatus& ca : services.authority->status()) {
-    CaView view{.ca = std::move(ca), .lagging = {}, .cut_off = {}};
+    CaView view{.ca = std::move(ca), .lagging = {}, .cut_off = {}, .retired = {}};
     bool can_advance = pki::next_rotation(view.ca.type, view.ca.rotation, RotationStep::kAdvance).has_value();
     for (const identity::Node& node : nodes) {
       auto standing = standing_of(node, view.ca.type);
@@ -124,6 +127,9 @@ Result<std::vector<CaView>> view_cas(Services& services) {
       if (can_advance && pki::is_cut_off_by_advance(view.ca.type, view.ca.rotation, view.ca.keys, standing)) {
         view.cut_off.push_back(node.name);
       }
+    }
+    for (const pki::RetiredKey& key : retired) {
+      if (key.ca_type == pki::to_text(view.ca.type)) view.retired.push_back(key);
     }
     views.push_back(std::move(view));
   }

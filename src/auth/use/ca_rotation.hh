@@ -23,6 +23,7 @@ struct CaView {
   pki::AuthorityStatus ca;
   std::vector<std::string> lagging;  // names of nodes that have not caught up
   std::vector<std::string> cut_off;  // of these, those that an advance would cut off
+  std::vector<pki::RetiredKey> retired;
 };
 Result<std::vector<CaView>> view_cas(Services& services);
 

@@ -28,12 +28,17 @@ Result<HubCertificate> issue_hub_certificate(const Services& services) {
   add_name(request, config.proxy.listen_addr.host);
   add_name(request, "127.0.0.1");
   add_name(request, "::1");
+  pki::TrustBundle trust = services.authority->trust_bundle();
   MEZ_TRY(crypto::X509Certificate leaf, services.authority->issue_server_x509(request));
   SystemTime now = services.clock.now();
   SystemTime renew_at = now + (leaf.not_after() - now) / 2;
   std::vector<crypto::X509Certificate> chain = services.authority->host_ca_chain();
   chain.insert(chain.begin(), leaf);
-  return HubCertificate{{std::move(chain), std::move(key)}, renew_at};
+  return HubCertificate{.identity = {std::move(chain), std::move(key)},
+                        .client_roots = std::move(trust.host_x509),
+                        .revision = trust.revision,
+                        .renew_at = renew_at,
+                        .expires_at = leaf.not_after()};
 }
 
 }  // namespace mezite::auth

@@ -9,7 +9,10 @@ namespace mezite::auth {
 
 struct HubCertificate {
   crypto::TlsIdentity identity;
-  SystemTime renew_at{};  // half of its life
+  std::vector<crypto::X509Certificate> client_roots;  // whose certificates agents may show
+  std::int64_t revision = 0;                          // of the trust bundle that it goes with
+  SystemTime renew_at{};                              // half of its life
+  SystemTime expires_at{};
 };
 
 // A new P-256 key and its leaf. Names: the cluster, localhost, this host, the host of proxy.public_addr and of the

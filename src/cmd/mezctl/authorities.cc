@@ -20,6 +20,15 @@ std::string names_of(const google::protobuf::RepeatedPtrField<std::string>& name
   return printable(join({names.begin(), names.end()}, ", "));
 }
 
+std::string text_of(const v1::KmsKey& key) { return printable(fmt::format("{} (key {})", key.alias(), key.key_id())); }
+
+std::string text_of(const v1::RetiredKmsKey& key, SystemTime now) {
+  const std::string what = key.deleted_at_ms() != 0 ? "deleted " + client::shown_time(key.deleted_at_ms(), now)
+                           : key.problem().empty()  ? "deletion not asked for yet"
+                                                    : "stays in KMS: " + printable(key.problem());
+  return fmt::format("{}, {}", text_of(key.key()), what);
+}
+
 std::string text_of(const v1::CaStatus& ca, SystemTime now) {
   client::Fields fields;
   fields.add("type", ca.type());
@@ -27,10 +36,13 @@ std::string text_of(const v1::CaStatus& ca, SystemTime now) {
   fields.add("rotation_state", ca.rotation_state());
   fields.add("active key", ca.active_fingerprint());
   fields.add("standby key", ca.standby_fingerprint().empty() ? "none" : ca.standby_fingerprint());
+  if (ca.has_active_kms()) fields.add("active key in KMS", text_of(ca.active_kms()));
+  if (ca.has_standby_kms()) fields.add("standby key in KMS", text_of(ca.standby_kms()));
   fields.add("expires", client::shown_time(ca.expires_at_ms(), now));
   if (!ca.pin().empty()) fields.add("pin (--ca-pin)", ca.pin());
   if (!ca.lagging_nodes().empty()) fields.add("nodes not caught up", names_of(ca.lagging_nodes()));
   if (!ca.cut_off_nodes().empty()) fields.add("cut off by an advance", names_of(ca.cut_off_nodes()));
+  for (const v1::RetiredKmsKey& key : ca.retired_kms()) fields.add("retired key in KMS", text_of(key, now));
   return fields.text();
 }
 

@@ -7,6 +7,7 @@
 #include "auth/record.hh"
 #include "auth/rpc/server.hh"
 #include "auth/services.hh"
+#include "auth/use/retired_keys.hh"
 #include "auth/version.hh"
 #include "base/log.hh"
 #include "base/notify.hh"
@@ -53,6 +54,7 @@ class Hub {
       return started;
     }
     tell_supervisor("READY=1");
+    settle_retired_keys();
     plan_sweep();
     shard_.run();
     if (proxy_) proxy_->drain(services_->config.proxy.drain_timeout);
@@ -102,12 +104,19 @@ class Hub {
     log::info("configuration reloaded", {{"needs_restart", join(waiting, ", ")}});
   }
 
+  // A hub that ended between a rotation's last step and this has it to do.
+  void settle_retired_keys() {
+    [[maybe_unused]] bool taken =
+        services_->workers.submit([services = services_.get()] { auth::settle_retired_keys(*services); });
+  }
+
   void plan_sweep() {
     shard_.after(kSweepEvery, [this] {
       bool taken = services_->workers.submit([services = services_.get()] {
         if (Status swept = services->identity->sweep(); !swept) {
           log::warn("old sessions and tokens could not be cleared away", {{"error", swept.error()}});
         }
+        auth::settle_retired_keys(*services);
       });
       if (!taken) log::warn("the hub is too busy to clear old sessions and tokens away");
       plan_sweep();
@@ -119,7 +128,7 @@ class Hub {
     if (server_) server_->stop(kCallGrace);
     shards_.stop();
     if (!services_) return;
-    services_->workers.stop();
+    services_->stop_workers();
     services_->forget_listeners();
     proxy_.reset();
     server_.reset();

@@ -15,6 +15,7 @@
 #include "cmd/msh/completion.hh"
 #include "cmd/msh/session.hh"
 #include "cmd/usage/what_is_wrong.hh"
+#include "crypto/exit_handler.hh"
 
 namespace mezite::msh {
 namespace {
@@ -347,4 +348,7 @@ int main(int argc, char** argv) {
 }  // namespace
 }  // namespace mezite::msh
 
-int main(int argc, char** argv) { return mezite::msh::main(argc, argv); }
+int main(int argc, char** argv) {
+  mezite::crypto::skip_openssl_exit_handler();
+  return mezite::msh::main(argc, argv);
+}
