@@ -115,12 +115,14 @@ needs_x = pytest.mark.skipif(not all(map(shutil.which, ("Xvfb", "xauth", "xdpyin
 
 @pytest.fixture(scope="module")
 def display(cluster):
-    """A real X server with a cookie; the environment that has it. TCP displays above 6010 are for the node to choose."""
+    """A real X server with a cookie; the environment that has it. Without -noreset it would forget the cookies that it made whenever
+    its last program has gone, with SECURITY on it can make restricted ones. TCP displays above 6010 are for the node to choose."""
     number = next(n for n in range(50, 99) if not Path(f"/tmp/.X11-unix/X{n}").exists() and not Path(f"/tmp/.X{n}-lock").exists())
     authority = cluster.dir / "Xauthority"
     cookie = os.urandom(16).hex()
     subprocess.run(["xauth", "-q", "-f", authority, "add", f":{number}", "MIT-MAGIC-COOKIE-1", cookie], check=True, capture_output=True)
-    server = subprocess.Popen(["Xvfb", f":{number}", "-auth", str(authority), "-nolisten", "tcp", "-screen", "0", "321x123x24"],
+    server = subprocess.Popen(["Xvfb", f":{number}", "-auth", str(authority), "-nolisten", "tcp", "+extension", "SECURITY", "-noreset",
+                               "-screen", "0", "321x123x24"],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     env = {"DISPLAY": f":{number}", "XAUTHORITY": str(authority)}
     until(lambda: subprocess.run(["xdpyinfo"], env={**os.environ, **env}, capture_output=True).returncode == 0, "the X server")
@@ -132,20 +134,41 @@ def display(cluster):
 @needs_x
 @pytest.mark.parametrize("way", ["jump", "proxy-command", "msh"])
 def test_display(cluster, display, way):
-    """-Y. Debian's Xvfb takes no restricted cookie (-X), not even from a client of its own machine."""
+    """-Y: a program on the node has all of the display."""
     script = "echo display=$DISPLAY; xauth list; xdpyinfo"
     done = subprocess.run(argv(cluster, way, ["-Y"], script), capture_output=True, stdin=subprocess.DEVNULL, timeout=patience(),
                           env=environment(cluster, **display))
     out = done.stdout.decode()
     assert done.returncode == 0 and "321x123 pixels" in out, (out, done.stderr)
     name = out.split("display=")[1].split()[0]
-    assert name.startswith("localhost:")
+    assert name.startswith("localhost:") and "XTEST" in out
     number = int(name.split(":")[1].split(".")[0])
     assert 10 <= number < 1010
     assert display["COOKIE"] not in out, "the display's own cookie stays with the client"
     event = cluster.wait_audit("x11_forward", lambda e: e["details"]["display"] == name)
     assert event["event_code"] == "T2014I"
     until(lambda: not listening(6000 + number), "the display's port to be closed")
+
+
+@needs_x
+@pytest.mark.parametrize("way", ["jump", "proxy-command", "msh"])
+def test_restricted_display(cluster, display, way):
+    """-X: with a cookie of its own, for which the display hides what reads and types for other programs (XTEST, RECORD)."""
+    flags = ["-X"] if way == "msh" else ["-X", "-o", "ForwardX11Trusted=no"]  # Debian's ssh means -Y by -X
+    done = subprocess.run(argv(cluster, way, flags, "echo display=$DISPLAY; xauth list; xdpyinfo"), capture_output=True, stdin=subprocess.DEVNULL,
+                          timeout=patience(), env=environment(cluster, **display))
+    out = done.stdout.decode()
+    assert done.returncode == 0 and "321x123 pixels" in out, (out, done.stderr)
+    assert "BIG-REQUESTS" in out and "XTEST" not in out and "RECORD" not in out, out
+    assert display["COOKIE"] not in out
+
+
+@needs_x
+def test_display_without_restricted_access(cluster, display):
+    """A display without the SECURITY extension: msh says so and what there is instead."""
+    env = environment(cluster, **{**display, "DISPLAY": ":49"})
+    done = subprocess.run(argv(cluster, "msh", ["-X"], "echo in"), capture_output=True, stdin=subprocess.DEVNULL, timeout=patience(), env=env)
+    assert b"gives no restricted access" in done.stderr and b"-Y trusts the node" in done.stderr, (done.stdout, done.stderr)
 
 
 @needs_x
