@@ -1,6 +1,5 @@
 """The user's ssh-agent and X11 display on the node, with real programs at both ends."""
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -110,9 +109,6 @@ def test_agent_goes_with_a_killed_client(cluster, ssh_agent):
     until(lambda: not path.parent.exists(), "the socket to be removed")
 
 
-needs_x = pytest.mark.skipif(not all(map(shutil.which, ("Xvfb", "xauth", "xdpyinfo"))), reason="needs Xvfb, xauth and xdpyinfo")
-
-
 @pytest.fixture(scope="module")
 def display(cluster):
     """A real X server with a cookie; the environment that has it. Without -noreset it would forget the cookies that it made whenever
@@ -131,7 +127,6 @@ def display(cluster):
     server.wait()
 
 
-@needs_x
 @pytest.mark.parametrize("way", ["jump", "proxy-command", "msh"])
 def test_display(cluster, display, way):
     """-Y: a program on the node has all of the display."""
@@ -150,7 +145,6 @@ def test_display(cluster, display, way):
     until(lambda: not listening(6000 + number), "the display's port to be closed")
 
 
-@needs_x
 @pytest.mark.parametrize("way", ["jump", "proxy-command", "msh"])
 def test_restricted_display(cluster, display, way):
     """-X: with a cookie of its own, for which the display hides what reads and types for other programs (XTEST, RECORD)."""
@@ -163,7 +157,6 @@ def test_restricted_display(cluster, display, way):
     assert display["COOKIE"] not in out
 
 
-@needs_x
 def test_display_without_restricted_access(cluster, display):
     """A display without the SECURITY extension: msh says so and what there is instead."""
     env = environment(cluster, **{**display, "DISPLAY": ":49"})
@@ -171,7 +164,6 @@ def test_display_without_restricted_access(cluster, display):
     assert b"gives no restricted access" in done.stderr and b"-Y trusts the node" in done.stderr, (done.stdout, done.stderr)
 
 
-@needs_x
 def test_display_is_for_who_has_the_cookie(cluster, display):
     """A program on the node without the cookie reaches the client, which keeps it from the display."""
     script = "DISPLAY=$DISPLAY XAUTHORITY=/dev/null xdpyinfo; echo code=$?"
@@ -180,7 +172,6 @@ def test_display_is_for_who_has_the_cookie(cluster, display):
     assert b"code=1" in done.stdout and b"wrong X11 cookie" in done.stderr, (done.stdout, done.stderr)
 
 
-@needs_x
 def test_display_that_the_roles_forbid(cluster, display):
     cluster.role("no-display", {"node_labels": {"env": ["dev"]}, "logins": [cluster.login]}, options={"x11_forwarding": False})
     cluster.user("xenia", "no-display")

@@ -5,10 +5,10 @@ import pytest
 
 from .cluster import SANITIZED
 
-LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), "libfaketime is not installed")
 
 needs_faketime = pytest.mark.skipif(
-    SANITIZED or LIBRARY is None, reason="needs libfaketime, and a build without sanitizers, whose runtime must come first")
+    SANITIZED, reason="needs a build without sanitizers, whose runtime must come first")
 
 
 def faked(offset: str) -> dict[str, str]:

@@ -235,7 +235,7 @@ TEST(Xauth, TakesCookiesOnly) {
 }
 
 TEST(Xauth, WritesTheUsersFile) {
-  if (run("which xauth").exit_code != 0) GTEST_SKIP() << "needs xauth";
+  ASSERT_EQ(run("which xauth").exit_code, 0) << "install xauth";
   ScratchUser scratch;
   if (!scratch.valid()) GTEST_SKIP() << "needs root";
   LoginUser user = find_login_user(scratch.name()).value();

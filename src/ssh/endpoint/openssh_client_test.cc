@@ -191,7 +191,7 @@ TEST_F(EndpointWithSsh, UserKeysOfEachType) {
 
 // The stock client with the software authenticator of openssh-tests, bare and with certificates.
 TEST_F(EndpointWithSsh, SecurityKeysWithAndWithoutTouch) {
-  if (!std::filesystem::exists(testing_tools::kSkDummy)) GTEST_SKIP() << "no " << testing_tools::kSkDummy;
+  ASSERT_TRUE(std::filesystem::exists(testing_tools::kSkDummy)) << "install openssh-tests";
   serve();
   std::atomic<bool> certificates_only = false;
   std::atomic<bool> seen = false;  // a certificate of a security key
@@ -289,7 +289,7 @@ TEST_F(EndpointWithSsh, SeveralSessionsOnOneConnection) {
 }
 
 TEST_F(EndpointWithSsh, ParamikoAsASecondOpinion) {
-  if (run("/usr/bin/python3 -c \"import paramiko\"").status != 0) GTEST_SKIP() << "python3-paramiko is not installed";
+  ASSERT_EQ(run("/usr/bin/python3 -c \"import paramiko\"").status, 0) << "install python3-paramiko";
   serve();
   const std::string script = fmt::format(R"(
 import hashlib, os, paramiko

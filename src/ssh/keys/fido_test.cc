@@ -153,9 +153,7 @@ TEST_P(FidoCertificateTest, SaysWhatIsAskedOfTheKey) {
 // ssh-keygen with the software authenticator of Debian's openssh-tests.
 class FidoWithKeygenTest : public FidoTest {
  protected:
-  void SetUp() override {
-    if (!std::filesystem::exists(kSkDummy)) GTEST_SKIP() << "no " << kSkDummy << "; install openssh-tests";
-  }
+  void SetUp() override { ASSERT_TRUE(std::filesystem::exists(kSkDummy)) << "install openssh-tests"; }
   TemporaryFolder::Outcome keygen(const std::string& options) const {
     return folder_.run(fmt::format("SSH_SK_PROVIDER={} ssh-keygen -q {}", kSkDummy, options));
   }
