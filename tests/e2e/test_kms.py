@@ -89,7 +89,7 @@ def test_the_database_holds_the_alias_and_never_a_key(kms, kms_cluster):
 
 def test_a_login_takes_a_slow_kms_in_its_stride(kms, kms_cluster):
     """A KMS of 50 ms adds one call of it to a login, whose p99 stays within 150 ms. Other load on the machine counts for the
-    password as well (Argon2id needs a core and 46 MiB): a round in which the password alone shows such load is made again."""
+    password as well (Argon2id needs a core): a round in which the password alone shows such load is made again."""
     body = login_body(kms_cluster)
     password_only = {name: body[name] for name in ("user", "password")}
 

@@ -1,50 +1,26 @@
 #include "auth/rpc/sealed.hh"
 
-#include "base/log.hh"
+#include "auth/rpc/sealed_statement.hh"
 #include "base/text.hh"
 #include "crypto/hash.hh"
 #include "mezite/v1/agent.pb.h"
 #include "net/sealed_labels.hh"
 
 namespace mezite::auth::rpc {
-namespace {
-
-constexpr std::size_t kMaxStatementBytes = 1024;
-constexpr std::size_t kMaxCertificateBytes = 16 << 10;
-
-bool is_hash_of(const std::string& hash, const std::string& bytes) {
-  auto digest = crypto::sha256(as_bytes(bytes));
-  return hash == as_text(BytesView(digest));
-}
-
-std::unexpected<Error> refuse(std::string_view why) {
-  return fail(ErrorCode::kUnauthenticated, "the call is not one that this hub takes: {}", why);
-}
-
-}  // namespace
-
 Result<SealedCalls::Opened> SealedCalls::open(const v1::SealedCall& call, std::string_view client_ip) {
-  v1::CallStatement statement;
-  if (call.statement().size() > kMaxStatementBytes || call.certificate().size() > kMaxCertificateBytes ||
-      call.proof().size() > kMaxStatementBytes || !statement.ParseFromString(call.statement())) {
-    return refuse("its statement can't be read");
-  }
-  if (statement.nonce().size() != 16) return refuse("its nonce is not of 16 bytes");
-  if (!is_hash_of(statement.request_sha256(), call.request())) return refuse("its content is not what was signed");
-  if (!is_hash_of(statement.certificate_sha256(), call.certificate())) {
-    return refuse("its certificate is not the one that was signed for");
-  }
+  MEZ_TRY(const v1::CallStatement statement, read_statement(call));
   Opened opened{.method = statement.method(), .caller = {}};
   opened.caller.client_ip = std::string(client_ip);
   if (call.certificate().empty()) return opened;
-  if (statement.audience() != services_.cluster_name()) return refuse("it is for another cluster");
+  if (statement.audience() != services_.cluster_name()) return not_taken("it is for another cluster");
   MEZ_TRY(auto certificate, crypto::X509Certificate::from_der(as_bytes(call.certificate())));
   MEZ_TRY(opened.caller, caller_of_certificate(services_, certificate.to_pem(), client_ip));
   MEZ_TRY(crypto::VerifyingKey key, certificate.public_key());
-  if (key.algorithm() != crypto::KeyAlgorithm::kEcdsaP256) return refuse("its key is not of the kind that agents have");
+  if (key.algorithm() != crypto::KeyAlgorithm::kEcdsaP256)
+    return not_taken("its key is not of the kind that agents have");
   std::string is_signed = net::kSealedCallLabel + call.statement();
   if (!key.verify(crypto::SignatureHash::kSha256, as_bytes(is_signed), as_bytes(call.proof()))) {
-    return refuse("it is not signed by the key of its certificate");
+    return not_taken("it is not signed by the key of its certificate");
   }
   // After the signature: nobody else can use up a node's nonces.
   MEZ_CHECK(window_.take(opened.caller.name, statement.nonce(), from_unix_millis(statement.time_ms())));
