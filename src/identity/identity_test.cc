@@ -177,6 +177,25 @@ TEST_F(IdentityTest, GuessingLocksOutForLongerAndLonger) {
   EXPECT_EQ(try_password("alice", "correct horse"), PasswordOutcome::kGood);
 }
 
+// Hashes outlive the parameters that they were made with.
+TEST_F(IdentityTest, APasswordOfOtherParametersIsGoodAndStoredAnew) {
+  add_user("alice");
+  auto stored = [this] {
+    auto reader = db_->snapshot().value();
+    auto rows = reader.query("SELECT password_hash FROM users WHERE name = 'alice'").value();
+    EXPECT_TRUE(rows.next().value());
+    return std::string(rows.text(0));
+  };
+  Passwords before(*db_, clock_, {.memory_kib = 32, .iterations = 3, .lanes = 1});
+  ASSERT_TRUE(before.set("alice", "correct horse"));
+  EXPECT_NE(stored().find("$m=32,t=3,p=1$"), std::string::npos);
+  EXPECT_EQ(try_password("alice", "wrong"), PasswordOutcome::kWrong);
+  EXPECT_NE(stored().find("$m=32,t=3,p=1$"), std::string::npos) << "only who knows it can renew it";
+  EXPECT_EQ(try_password("alice", "correct horse"), PasswordOutcome::kGood);
+  EXPECT_NE(stored().find("$m=8,t=1,p=1$"), std::string::npos) << stored();
+  EXPECT_EQ(try_password("alice", "correct horse"), PasswordOutcome::kGood);
+}
+
 TEST_F(IdentityTest, GuessesInParallelCountLikeGuessesInARow) {
   add_user("alice");
   ASSERT_TRUE(id_->passwords.set("alice", "correct horse"));
