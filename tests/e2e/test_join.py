@@ -90,3 +90,12 @@ def test_names_that_could_stand_for_the_hub_or_forge_a_line(cluster, name):
     assert done.returncode != 0
     assert b"\x1b[2J" not in done.stderr + done.stdout
     assert name not in [n["name"] for n in cluster.nodes()]
+
+
+@pytest.mark.parametrize("ttl", ["0s", "0", "-1h", "5x", "10000d"])
+def test_a_ttl_that_makes_no_sense_makes_no_token(cluster, ttl):
+    before = cluster.mezctl("tokens", "ls", "--format=json")
+    done = cluster.mezctl("tokens", "create", "--roles=node", f"--ttl={ttl}", check=False)
+    said = done.stderr.decode()
+    assert done.returncode != 0 and done.stdout == b"" and ("30s, 10m, 12h or 7d" in said or "--ttl=1h" in said), said
+    assert cluster.mezctl("tokens", "ls", "--format=json") == before

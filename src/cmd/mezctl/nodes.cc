@@ -45,6 +45,10 @@ Status tokens_create(Context& context, const TokenFlags& flags) {
   }
   const auto ttl = parse_duration(flags.ttl);
   if (!ttl) return fail(ErrorCode::kInvalidArgument, "--ttl: {}", ttl.error().message);
+  // For the hub a zero is a ttl that was not given.
+  if (ttl->count() == 0) {
+    return fail(ErrorCode::kInvalidArgument, "--ttl: a token that is good for no time joins nothing: give --ttl=1h");
+  }
   request.set_ttl_ms(ttl->count());
   const auto labels = access::parse_labels(flags.labels);
   if (!labels) return fail(ErrorCode::kInvalidArgument, "--labels: {}", labels.error().message);
