@@ -183,6 +183,7 @@ def test_errors_say_what_to_do(cluster, home, tmp_path):
     assert not (tmp_path / "x").exists()
     assert "no file matches" in refused(f"{node}:{home}/nowhere*", str(tmp_path))
     assert "permission denied" in refused(str(tmp_path / "file"), f"{node}:/etc/x")
+    assert "x/y: there is no such folder" in refused(str(tmp_path / "file"), f"{node}:{home}/x/y")
     assert "make it first" in refused(str(tmp_path / "file"), str(tmp_path / "file"), f"{node}:{home}/nowhere")
     assert "no-such-node" in refused(str(tmp_path / "file"), f"{cluster.login}@no-such-node:x")
     assert "Examples" in cluster.msh("scp", "--help")

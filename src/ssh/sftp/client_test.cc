@@ -160,7 +160,7 @@ TEST_F(SftpServerTest, ErrorsSayWhatTheServerSays) {
   MemorySink sink;
   EXPECT_EQ(get("nowhere", sink).error(), (Error{ErrorCode::kNotFound, "no such file"}));
   EXPECT_EQ(get(folder_.string(), sink).error().message, "not a regular file");
-  EXPECT_EQ(put("no/such/folder", {}).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(put("no/such/folder", {}).error(), (Error{ErrorCode::kNotFound, "there is no such folder"}));
   EXPECT_EQ(ask(Remove{"nowhere"}).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(ask(UnknownExtended{"what@nobody", {}}).error().code, ErrorCode::kUnavailable);
   EXPECT_EQ(ask<Attributes>(Remove{"nowhere"}, attributes_of).error().code, ErrorCode::kNotFound);

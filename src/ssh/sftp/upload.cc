@@ -33,6 +33,10 @@ class Upload final : public WriteTarget, public std::enable_shared_from_this<Upl
 
  private:
   void on_open(Result<std::string> handle) {
+    // The file itself would have been made; what is not there is the folder that it goes to.
+    if (!handle && handle.error().code == ErrorCode::kNotFound) {
+      return finish(fail(ErrorCode::kNotFound, "there is no such folder"));
+    }
     if (!handle) return finish(std::unexpected(handle.error()));
     handle_ = std::move(*handle);
     request_bytes_ = client_.server().max_write_bytes;
