@@ -68,7 +68,10 @@ struct Tracing {
 Result<Tracing> open_tracing(const Config& config, EventLog& events) {
   Tracing tracing;
   if (config.enhanced_recording == EnhancedRecording::kOff) return tracing;
-  auto opened = KernelTracer::open([&events](std::vector<audit::Event> told) {
+  TracerChoice choice = TracerChoice::kBest;
+  if (config.enhanced_recording == EnhancedRecording::kBpf) choice = TracerChoice::kBpf;
+  if (config.enhanced_recording == EnhancedRecording::kAudit) choice = TracerChoice::kAudit;
+  auto opened = KernelTracer::open(choice, [&events](std::vector<audit::Event> told) {
     if (Status stored = events.emit(std::move(told)); !stored) {
       log::error("audit events of the kernel could not be stored", {{"error", stored.error()}});
     }
@@ -78,10 +81,11 @@ Result<Tracing> open_tracing(const Config& config, EventLog& events) {
     log::info("enhanced recording is on", {{"uses", tracing.tracer->description()}});
     return tracing;
   }
-  if (config.enhanced_recording == EnhancedRecording::kRequire) {
-    return fail(ErrorCode::kFailedPrecondition,
-                "MEZITE_ENHANCED_RECORDING is require, and it can't be had: {}; set it to auto for sessions without it",
-                opened.error().message);
+  if (config.enhanced_recording != EnhancedRecording::kAuto) {
+    return fail(
+        ErrorCode::kFailedPrecondition,
+        "MEZITE_ENHANCED_RECORDING requires it, and it can't be had: {}; set it to auto for sessions without it",
+        opened.error().message);
   }
   tracing.problem = opened.error().message;
   log::warn("enhanced recording can't be had: sessions are recorded without what the kernel knows",
@@ -112,10 +116,13 @@ class Agent {
         tracer_(std::move(tracing.tracer)),
         balancer_(std::move(balancer.tls)),
         api_(config_.auth_addr, *identity_, std::move(balancer.roots)),
+        recording_sender_(spool_, api_, *events_, node_, config_.on_recording_failure, clock_),
         event_sender_(
             *events_, [this](const std::vector<std::string>& lines) { return api_.emit_events(lines); },
-            [this] { return node_event(audit::EventKind::kAuditEventRefused, *node_.current(), clock_); }),
-        recording_sender_(spool_, api_, *events_, node_, config_.on_recording_failure, clock_),
+            [this] { return node_event(audit::EventKind::kAuditEventRefused, *node_.current(), clock_); },
+            // The hub's API may be away while the control connection stays: each failed upload leaves an event, so
+            // these tell first when it is back.
+            [this] { recording_sender_.kick(); }),
         live_(api_, clock_),
         recorder_(std::make_unique<recording::Recorder>(spool_, clock_)),
         workers_(kWorkers),
@@ -164,8 +171,8 @@ class Agent {
   std::unique_ptr<KernelTracer> tracer_;
   const BalancerTls balancer_;
   HubApi api_;
-  EventSender event_sender_;
   RecordingSender recording_sender_;
+  EventSender event_sender_;
   recording::LiveStreams live_;
   std::unique_ptr<recording::Recorder> recorder_;
   net::Shard main_;
@@ -199,7 +206,7 @@ ServerOptions Agent::server_options() {
   options.events = events_.get();
   options.recorder = recorder_.get();
   options.live = &live_;
-  options.recording_finished = [this] { recording_sender_.kick(); };
+  options.recording_finished = [this] { recording_sender_.wake(); };
   options.pam_service = config_.pam_service;
   options.sftp_server = config_.sftp_server;
   options.on_recording_failure = config_.on_recording_failure;

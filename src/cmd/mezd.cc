@@ -38,7 +38,7 @@ Environment (each goes over the file):
   MEZITE_NODE_NAME    the node's name                        (default: the host name)
   MEZITE_LABELS       env=prod,team=db
   MEZITE_WORKLOAD_API_SOCKET   where programs ask for their SPIFFE identity, as in /run/mezite/workload.sock (default: off)
-  MEZITE_ENHANCED_RECORDING  off, auto or require: programs and connections as the kernel sees them
+  MEZITE_ENHANCED_RECORDING  off, auto, require, bpf or audit: programs and connections as the kernel sees them
 
 Examples:
   MEZITE_AUTH_ADDR=hub.example:3025 MEZITE_PROXY_ADDR=hub.example:3024 \

@@ -180,6 +180,21 @@ TEST(Upload, ARefusedOneIsTriedAgainForEverWithGrowingWaits) {
   EXPECT_EQ(target.calls, 31);
 }
 
+TEST(Upload, ARetryDoesNotForgetWhatSpeaksAgainstARecording) {
+  struct Disagreeing final : UploadTarget {
+    Result<PutReceipt> put(const PutRequest&) override { return fail(ErrorCode::kCorrupt, "the hash does not agree"); }
+  } target;
+  Bench bench;
+  const auto [id, bytes] = bench.record(1000);
+  Uploader uploader(bench.spool, target, bench.clock, bench.callbacks(), 1);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(bench.set_aside, IsEmpty());
+    uploader.run_once();
+    uploader.retry_now();
+  }
+  EXPECT_THAT(bench.set_aside, ElementsAre(id));
+}
+
 TEST(Upload, AnUnreachableHubIsNotAskedForEachRecording) {
   struct Away final : UploadTarget {
     Result<PutReceipt> put(const PutRequest&) override {

@@ -150,6 +150,13 @@ void Uploader::note_failure(const std::string& session_id, const Error& error) {
   }
 }
 
+void Uploader::retry_now() {
+  for (auto& [id, wait] : waits_) {
+    wait.failures = 0;
+    wait.until = {};
+  }
+}
+
 SteadyTime Uploader::back_off(int failures) {
   return clock_.steady() + recording::back_off(failures, kFirstWait, kLongestWait, random_);
 }

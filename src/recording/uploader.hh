@@ -51,8 +51,9 @@ class Uploader {
   // Uploads every recording whose time has come. Returns when to call again (sooner when a session has finished).
   SteadyTime run_once();
 
-  // The target is reachable again: forget the back-off.
-  void retry_now() { waits_.clear(); }
+  // The target is reachable again: the back-off begins anew. What was counted against a recording stays, or one that
+  // can never be stored would not go aside on a node where this is called often.
+  void retry_now();
 
  private:
   struct Wait {

@@ -5,7 +5,6 @@ import stat
 
 import pytest
 
-from harness.cluster import SANITIZED
 from harness.gate import Gate
 from harness.terminal import Terminal
 from harness.wait import until
@@ -182,7 +181,6 @@ def test_full_spool_with_continue_tells_of_each_session_without_a_recording(site
     assert cluster.wait_audit("recording.backlog")["details"]["policy"] == "continue"
 
 
-@pytest.mark.skipif(SANITIZED, reason="seen to wait in vain in a sanitized build (docs/roadmap.md)")
 def test_file_that_cannot_be_uploaded_goes_aside_and_holds_up_nothing(site):
     cluster, gate = site()
     until(lambda: not spooled(cluster), "the first recording to be uploaded")

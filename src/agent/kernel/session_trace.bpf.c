@@ -1,6 +1,7 @@
 /* Which programs the processes of sessions run and whom they connect to. A process belongs to a session when the thread that
- * started the session's first one (map "starters") forked it, or a process of the session did: whatever its parent,
- * process group or cgroup is by now. Nothing is decided here, everything is let through.
+ * started the session's first one (map "starters") forked it, or a process of the session did, whatever its parent,
+ * process group or cgroup is by now; and when it is in the session's cgroup or below it, however it came there. Nothing
+ * is decided here, everything is let through.
  *
  * Fields of the kernel's structures are found by BTF when this is loaded (CO-RE), so it is built without a kernel's headers. */
 #include <linux/types.h>
@@ -64,6 +65,22 @@ struct {
   __type(value, __u64);
 } processes SEC(".maps");
 
+/* Number of a session's own cgroup -> the session. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 8192);
+  __type(key, __u64);
+  __type(value, __u64);
+} cgroups SEC(".maps");
+
+/* How deep those are below the root; 0: there are none. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} cgroup_level SEC(".maps");
+
 static __always_inline void fill_head(struct mezite_trace_head *head, __u64 session, __u32 kind, __u32 pid) {
   head->session = session;
   head->kind = kind;
@@ -75,37 +92,58 @@ static __always_inline void lose_command(__u64 session) {
   if (state) __sync_fetch_and_add(&state->lost_commands, 1);
 }
 
+static __always_inline void add_process(__u32 pid, __u64 number) {
+  if (bpf_map_update_elem(&processes, &pid, &number, BPF_ANY) != 0) {
+    lose_command(number);
+    return;
+  }
+  struct mezite_trace_session *state = bpf_map_lookup_elem(&sessions, &number);
+  if (!state) return;
+  __sync_fetch_and_add(&state->processes, 1);
+  __sync_fetch_and_add(&state->forked, 1);
+}
+
+/* The session in whose cgroup the current process is; 0: none. */
+static __always_inline __u64 session_by_cgroup(void) {
+  __u32 zero = 0;
+  __u32 *level = bpf_map_lookup_elem(&cgroup_level, &zero);
+  if (!level || !*level) return 0;
+  __u64 id = bpf_get_current_ancestor_cgroup_id(*level);
+  __u64 *session = bpf_map_lookup_elem(&cgroups, &id);
+  return session ? *session : 0;
+}
+
+/* The current process's session; 0: none. One that came by its cgroup is followed from then on. */
+static __always_inline __u64 session_of(__u32 pid) {
+  __u64 *session = bpf_map_lookup_elem(&processes, &pid);
+  if (session) return *session;
+  __u64 number = session_by_cgroup();
+  if (number) add_process(pid, number);
+  return number;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
   __u32 parent_tid = parent->pid, parent_pid = parent->tgid, pid = child->tgid;
   if (child->pid != child->tgid) return 0; /* a thread */
   __u64 *session = bpf_map_lookup_elem(&starters, &parent_tid);
   if (!session) session = bpf_map_lookup_elem(&processes, &parent_pid);
-  if (!session) return 0;
-  __u64 number = *session;
-  if (bpf_map_update_elem(&processes, &pid, &number, BPF_ANY) != 0) {
-    lose_command(number);
-    return 0;
-  }
-  struct mezite_trace_session *state = bpf_map_lookup_elem(&sessions, &number);
-  if (state) {
-    __sync_fetch_and_add(&state->processes, 1);
-    __sync_fetch_and_add(&state->forked, 1);
-  }
+  __u64 number = session ? *session : session_by_cgroup();
+  if (number) add_process(pid, number);
   return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *binary) {
   __u32 pid = task->tgid;
-  __u64 *session = bpf_map_lookup_elem(&processes, &pid);
+  __u64 session = session_of(pid);
   if (!session) return 0;
   struct mezite_trace_exec *event = bpf_ringbuf_reserve(&events, sizeof *event, 0);
   if (!event) {
-    lose_command(*session);
+    lose_command(session);
     return 0;
   }
-  fill_head(&event->head, *session, MEZITE_TRACE_EXEC, pid);
+  fill_head(&event->head, session, MEZITE_TRACE_EXEC, pid);
   event->ppid = task->real_parent->tgid;
   event->uid = (__u32)bpf_get_current_uid_gid();
   long got = bpf_probe_read_kernel_str(event->path, sizeof event->path, binary->filename);
@@ -147,15 +185,15 @@ int BPF_PROG(on_exit, struct task_struct *task) {
 
 static __always_inline int tell_connect(struct bpf_sock_addr *context, int family, const __u32 *address, int words) {
   __u32 pid = bpf_get_current_pid_tgid() >> 32;
-  __u64 *session = bpf_map_lookup_elem(&processes, &pid);
+  __u64 session = session_of(pid);
   if (!session) return 1;
   struct mezite_trace_connect *event = bpf_ringbuf_reserve(&events, sizeof *event, 0);
   if (!event) {
-    struct mezite_trace_session *state = bpf_map_lookup_elem(&sessions, session);
+    struct mezite_trace_session *state = bpf_map_lookup_elem(&sessions, &session);
     if (state) __sync_fetch_and_add(&state->lost_connections, 1);
     return 1;
   }
-  fill_head(&event->head, *session, MEZITE_TRACE_CONNECT, pid);
+  fill_head(&event->head, session, MEZITE_TRACE_CONNECT, pid);
   event->uid = (__u32)bpf_get_current_uid_gid();
   event->family = family;
   event->port = bpf_ntohs((__u16)context->user_port);

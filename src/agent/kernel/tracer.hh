@@ -1,7 +1,8 @@
 // Follows the programs and connections of sessions in the kernel, and tells of them as audit events.
 #pragma once
 
-#include <cstdint>
+#include <sys/types.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "audit/event.hh"
 #include "base/result.hh"
+#include "base/unique_fd.hh"
 
 namespace mezite::agent {
 
@@ -17,43 +19,43 @@ namespace mezite::agent {
 struct TracedSession {
   std::function<audit::Event(audit::EventKind kind)> make_event;
   std::string login;
+  std::string session_id;
+  uid_t uid = 0;  // of the login
 };
+
+// kBest: eBPF, and where that can't be had the audit subsystem.
+enum class TracerChoice { kBest, kBpf, kAudit };
 
 class KernelTracer {
  public:
+  // Called on the tracer's thread; may block.
   using Emit = std::function<void(std::vector<audit::Event> events)>;
 
-  // Loads the programs. kUnavailable with the reason when this kernel, this machine or this build has not what it
-  // takes. `emit` is called on the tracer's thread and may block.
-  static Result<std::unique_ptr<KernelTracer>> open(Emit emit);
+  // kUnavailable with the reason when this kernel, this machine or this build has not what it takes.
+  static Result<std::unique_ptr<KernelTracer>> open(TracerChoice choice, Emit emit);
   // Tells of what has happened until now.
-  ~KernelTracer();
+  virtual ~KernelTracer() = default;
   KernelTracer(const KernelTracer&) = delete;
   KernelTracer& operator=(const KernelTracer&) = delete;
 
   // What is used: "eBPF: programs (sched_process_exec), connections (cgroup connect and sendmsg hooks)".
-  const std::string& description() const;
+  virtual const std::string& description() const = 0;
 
-  // Processes that the calling thread forks while this lives are the session's.
+  // Processes that the calling thread forks while this lives are the session's. Ends on that thread.
   class Starting {
    public:
-    Starting(Starting&& other) noexcept;
-    Starting& operator=(Starting&&) = delete;
-    ~Starting();
+    virtual ~Starting() = default;
+    // The folder of the session's own cgroup, in which its first process is to begin; -1: it has none.
+    int cgroup() const { return cgroup_.get(); }
 
-   private:
-    friend class KernelTracer;
-    Starting(KernelTracer* tracer, std::uint32_t thread) : tracer_(tracer), thread_(thread) {}
-    KernelTracer* tracer_;
-    std::uint32_t thread_;
+   protected:
+    UniqueFd cgroup_;
   };
   // Any thread. kResourceExhausted when too many sessions are followed.
-  Result<Starting> start(TracedSession session);
+  virtual Result<std::unique_ptr<Starting>> start(TracedSession session) = 0;
 
- private:
-  struct State;
-  explicit KernelTracer(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+ protected:
+  KernelTracer() = default;
 };
 
 }  // namespace mezite::agent

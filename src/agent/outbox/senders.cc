@@ -28,8 +28,10 @@ std::uint64_t random_number() {
 
 }  // namespace
 
-EventSender::EventSender(EventLog& log, Send send, Report report)
-    : log_(log), send_(std::move(send)), report_(std::move(report)), thread_([this] { run(); }) {}
+EventSender::EventSender(EventLog& log, Send send, Report report, std::function<void()> recovered)
+    : log_(log), send_(std::move(send)), report_(std::move(report)), recovered_(std::move(recovered)), thread_([this] {
+        run();
+      }) {}
 
 EventSender::~EventSender() { stop(); }
 
@@ -98,7 +100,7 @@ bool EventSender::deliver(const EventLog::Batch& batch) {
       tell("the event can't be sent: it is kept at the node", line);
     }
   }
-  failures_ = 0;
+  if (std::exchange(failures_, 0) != 0 && recovered_) recovered_();
   batch_size_ = kBatchEvents;
   log_.acknowledge(batch);
   return true;
@@ -164,6 +166,12 @@ void RecordingSender::kick() {
   wake_.notify_all();
 }
 
+void RecordingSender::wake() {
+  std::lock_guard lock(mutex_);
+  woken_ = true;
+  wake_.notify_all();
+}
+
 void RecordingSender::stop() {
   if (!thread_.joinable()) return;
   {
@@ -178,14 +186,15 @@ void RecordingSender::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (std::exchange(kicked_, false)) uploader_.retry_now();
+    woken_ = false;
     lock.unlock();
     look_at_backlog();  // before a round that may be long as well
     SteadyTime next = uploader_.run_once();
     look_at_backlog();
     lock.lock();
-    if (stopping_ || kicked_) continue;
+    if (stopping_ || kicked_ || woken_) continue;
     auto left = std::clamp<std::chrono::nanoseconds>(next - clock_.steady(), std::chrono::milliseconds(10), kSpoolLook);
-    wake_.wait_for(lock, left, [this] { return kicked_ || stopping_; });
+    wake_.wait_for(lock, left, [this] { return kicked_ || woken_ || stopping_; });
   }
 }
 

@@ -25,7 +25,8 @@ class EventSender {
   // audit.event.refused that `report` makes. All outlive the sender.
   using Send = std::function<Result<std::vector<RefusedEvent>>(const std::vector<std::string>& events_json)>;
   using Report = std::function<audit::Event()>;
-  EventSender(EventLog& log, Send send, Report report);
+  // recovered: called on the sender's thread when the hub takes events again that it could not be given before.
+  EventSender(EventLog& log, Send send, Report report, std::function<void()> recovered = nullptr);
   ~EventSender();  // stop()
 
   // Any thread: the hub may be there again.
@@ -45,6 +46,7 @@ class EventSender {
   EventLog& log_;
   const Send send_;
   const Report report_;
+  const std::function<void()> recovered_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> kicked_{false};
   SteadyTime stop_limit_{};
@@ -62,8 +64,10 @@ class RecordingSender {
                   const NodeFactsStore& node, OnRecordingFailure policy, const Clock& clock);
   ~RecordingSender();  // stop()
 
-  // Any thread: there is a new recording, or the hub may be there again.
+  // Any thread: the hub may be there again. What waits after failures is tried at once.
   void kick();
+  // Any thread: there is a new recording.
+  void wake();
   void stop();
 
   // What waits, as of the last look; failures since the start.
@@ -93,6 +97,7 @@ class RecordingSender {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool kicked_ = false;
+  bool woken_ = false;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -55,6 +56,15 @@ ChildImage::ChildImage(const SpawnRequest& request, const std::vector<gid_t>& gr
 
 void keep_limits_for_sessions() {
   for (KeptLimit& limit : kept_limits) limit.kept = ::getrlimit(limit.resource, &limit.value) == 0;
+}
+
+pid_t fork_into_cgroup(int cgroup_fd) {
+  if (cgroup_fd < 0) return -1;
+  clone_args how{};
+  how.flags = CLONE_VFORK | CLONE_INTO_CGROUP;
+  how.exit_signal = SIGCHLD;
+  how.cgroup = static_cast<std::uint64_t>(cgroup_fd);
+  return static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof how));
 }
 
 void restore_limits() {

@@ -47,6 +47,11 @@ class ChildImage {
   bool root_ = false;
 };
 
+// As _Fork(), into a cgroup (Linux 5.7): moving there later would make every fork of the machine wait for the kernel's
+// grace period, tens of milliseconds. The child runs on a copy of the memory; the caller waits until it has executed.
+// -1 when there is no cgroup or the kernel refuses.
+pid_t fork_into_cgroup(int cgroup_fd);
+
 // In any forked child: the limits of keep_limits_for_sessions().
 void restore_limits();
 

@@ -271,7 +271,8 @@ Result<Spawned> spawn_with_pam(const SpawnRequest& request) {
   sigset_t before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  pid_t pid = ::_Fork();
+  pid_t pid = fork_into_cgroup(request.cgroup_fd);
+  if (pid < 0) pid = ::_Fork();
   if (pid == 0) {
     int high[5];
     for (int i = 0; i < 5; ++i) high[i] = ::fcntl(fds[i], F_DUPFD_CLOEXEC, 16);

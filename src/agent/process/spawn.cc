@@ -68,7 +68,8 @@ Result<Spawned> spawn(const SpawnRequest& request) {
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   // vfork(): nothing of this process is copied, and no handlers run that libraries have registered for fork(). The
   // child borrows this thread's memory until it executes; become() writes to its own stack only.
-  pid_t pid = ::vfork();
+  pid_t pid = fork_into_cgroup(request.cgroup_fd);
+  if (pid < 0) pid = ::vfork();
   if (pid == 0) image.become(report_out.get());
   int error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -27,6 +27,9 @@ struct SpawnRequest {
   int stderr_fd = -1;
   ControllingTerminal terminal = ControllingTerminal::kNone;
 
+  // A folder of cgroup v2 that the program begins in; -1, or when the kernel refuses: the caller's cgroup.
+  int cgroup_fd = -1;
+
   // Empty: no PAM. Else account and session of this service are run around the program, in a process of their own.
   std::string pam_service;
   std::string tty_path;     // PAM_TTY

@@ -64,6 +64,7 @@ SpawnRequest spawn_request(const LaunchRequest& request, const std::string& tty_
   spawn.file = request.user.shell;
   spawn.arguments = arguments_of(request);
   spawn.environment = session_environment(request.user, facts, request.variables);
+  spawn.cgroup_fd = request.cgroup_fd;
   spawn.pam_service = request.pam_service;
   spawn.tty_path = tty_path;
   spawn.remote_host = request.facts.client.ip;

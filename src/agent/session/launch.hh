@@ -25,6 +25,7 @@ struct LaunchRequest {
   SessionFacts facts;
   std::vector<Variable> variables;
   std::string pam_service;
+  int cgroup_fd = -1;  // SpawnRequest's
 };
 
 // All descriptors are ours, non-blocking.

@@ -13,14 +13,21 @@ Result<Launched> launch_traced(ServerContext& context, const LaunchRequest& requ
                               event.session_id = who.session_id;
                               return event;
                             },
-                        .login = who.principal.login};
+                        .login = who.principal.login,
+                        .session_id = who.session_id,
+                        .uid = request.user.uid};
   const auto make_event = session.make_event;
-  Result<KernelTracer::Starting> starting =
-      options.tracer ? options.tracer->start(std::move(session))
-                     : Result<KernelTracer::Starting>(fail(ErrorCode::kUnavailable, "{}", options.tracer_problem));
-  if (starting) return launch(request);  // the mark is taken away after that
+  using Starting = std::unique_ptr<KernelTracer::Starting>;
+  Result<Starting> starting = options.tracer
+                                  ? options.tracer->start(std::move(session))
+                                  : Result<Starting>(fail(ErrorCode::kUnavailable, "{}", options.tracer_problem));
+  if (starting) {
+    LaunchRequest followed = request;
+    followed.cgroup_fd = (*starting)->cgroup();
+    return launch(followed);  // the mark is taken away after that
+  }
 
-  const bool required = options.enhanced_recording == EnhancedRecording::kRequire;
+  const bool required = options.enhanced_recording != EnhancedRecording::kAuto;
   audit::Event event = make_event(audit::EventKind::kSessionTracingFailed);
   event.error_message = starting.error().message;
   event.details = audit::Details().add("login", who.principal.login).add("wish", required ? "require" : "auto").text();

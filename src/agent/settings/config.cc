@@ -171,7 +171,7 @@ const ScalarKey kScalarKeys[] = {
          return fail(ErrorCode::kInvalidArgument, "unknown");
        return {};
      }},
-    {"enhanced_recording", "MEZITE_ENHANCED_RECORDING", "off, auto or require",
+    {"enhanced_recording", "MEZITE_ENHANCED_RECORDING", "off, auto, require, bpf or audit",
      [](Config& c, std::string_view v) -> Status {
        if (v == "off")
          c.enhanced_recording = EnhancedRecording::kOff;
@@ -179,6 +179,10 @@ const ScalarKey kScalarKeys[] = {
          c.enhanced_recording = EnhancedRecording::kAuto;
        else if (v == "require")
          c.enhanced_recording = EnhancedRecording::kRequire;
+       else if (v == "bpf")
+         c.enhanced_recording = EnhancedRecording::kBpf;
+       else if (v == "audit")
+         c.enhanced_recording = EnhancedRecording::kAudit;
        else
          return fail(ErrorCode::kInvalidArgument, "unknown");
        return {};

@@ -37,7 +37,8 @@ enum class OnRecordingFailure { kContinue, kRefuse };
 
 // Commands and connections of sessions as the kernel sees them: not at all; where the kernel allows; or no session
 // without it.
-enum class EnhancedRecording { kOff, kAuto, kRequire };
+// kBpf, kAudit: required as with kRequire, and of the two ways to follow sessions in the kernel this one alone.
+enum class EnhancedRecording { kOff, kAuto, kRequire, kBpf, kAudit };
 
 struct Config {
   net::HostPort auth_addr{"localhost", 3025};
