@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/back_off.hh"
 #include "base/bytes.hh"
 #include "base/clock.hh"
 #include "base/file.hh"
@@ -115,6 +116,21 @@ TEST(Id, UuidsAreVersionFourAndDiffer) {
 TEST(Log, RefusesUnknownLevels) {
   EXPECT_TRUE(log::parse_level("debug"));
   EXPECT_FALSE(log::parse_level("trace"));
+}
+
+TEST(BackOff, DoublesUpToALimitAndIsSpread) {
+  using std::chrono::milliseconds;
+  Jitter random(1);
+  for (std::int64_t failures = 1; failures < 70; ++failures) {
+    const milliseconds most =
+        std::min(milliseconds(100LL << std::min<std::int64_t>(failures - 1, 12)), milliseconds(60'000));
+    const milliseconds wait = back_off(failures, milliseconds(100), milliseconds(60'000), random());
+    EXPECT_GE(wait, most / 2);
+    EXPECT_LE(wait, most);
+  }
+  EXPECT_LE(back_off(0, milliseconds(100), milliseconds(60'000), random()), milliseconds(100));
+  EXPECT_NE(back_off(50, milliseconds(100), milliseconds(60'000), random()),
+            back_off(50, milliseconds(100), milliseconds(60'000), random()));
 }
 
 }  // namespace

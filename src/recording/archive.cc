@@ -4,7 +4,6 @@
 
 #include "base/log.hh"
 #include "base/text.hh"
-#include "recording/back_off.hh"
 
 namespace mezite::recording {
 namespace {
@@ -89,7 +88,7 @@ SteadyTime Archive::round() {
       ++status_.stored;
     } else {
       Wait& wait = waits_[id];
-      wait.until = clock_.steady() + back_off(++wait.failures, kFirstWait, kLongestWait, random_);
+      wait.until = clock_.steady() + back_off(++wait.failures, kFirstWait, kLongestWait, random_());
       next = std::min(next, wait.until);
       unreachable = is_unreachable(moved.error().code) ? unreachable + 1 : 0;
       {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 
+#include "base/back_off.hh"
 #include "recording/object_store.hh"
 #include "recording/storage.hh"
 
@@ -59,7 +60,7 @@ class Archive {
   ObjectStore& store_;
   const Clock& clock_;
   const Callbacks callbacks_;
-  std::uint64_t random_;
+  Jitter random_;
   std::map<std::string, Wait, std::less<>> waits_;  // the thread's own
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -8,7 +8,6 @@
 #include "base/log.hh"
 #include "base/unique_fd.hh"
 #include "crypto/hash.hh"
-#include "recording/back_off.hh"
 #include "recording/reader.hh"
 
 namespace mezite::recording {
@@ -158,7 +157,7 @@ void Uploader::retry_now() {
 }
 
 SteadyTime Uploader::back_off(int failures) {
-  return clock_.steady() + recording::back_off(failures, kFirstWait, kLongestWait, random_);
+  return clock_.steady() + mezite::back_off(failures, kFirstWait, kLongestWait, random_());
 }
 
 }  // namespace mezite::recording

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/back_off.hh"
 #include "base/bytes.hh"
 #include "base/clock.hh"
 #include "recording/spool.hh"
@@ -69,7 +70,7 @@ class Uploader {
   UploadTarget& target_;
   const Clock& clock_;
   Callbacks callbacks_;
-  std::uint64_t random_;
+  Jitter random_;
   std::map<std::string, Wait, std::less<>> waits_;
 };
 

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "agent/settings/version.hh"
+#include "base/back_off.hh"
 #include "base/log.hh"
 #include "base/text.hh"
 #include "mezite/v1/control.pb.h"
@@ -40,8 +41,7 @@ std::uint32_t read_length(BytesView bytes) {
 }  // namespace
 
 std::chrono::milliseconds reconnect_delay(unsigned failures, std::uint64_t random) {
-  auto whole = std::min(kMostDelay, kLeastDelay * (1 << std::min(failures > 0 ? failures - 1 : 0, 10u)));
-  return whole / 2 + std::chrono::milliseconds(random % static_cast<std::uint64_t>(whole.count() / 2 + 1));
+  return back_off(failures, kLeastDelay, kMostDelay, random);
 }
 
 // One connection after the other; each attempt is an Attempt of its own, so that nothing of an old one can reach a new.

@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "base/back_off.hh"
 #include "base/log.hh"
 #include "base/text.hh"
 #include "store/database.hh"
@@ -33,10 +34,7 @@ std::string sink_json(const StoredEvent& event) {
 }
 
 std::chrono::milliseconds sink_delay(std::int64_t failures, std::uint64_t random) {
-  auto delay = kLongestDelay;
-  if (failures < 10)
-    delay = std::min(kLongestDelay, kFirstDelay * (std::int64_t{1} << std::max<std::int64_t>(failures - 1, 0)));
-  return delay / 2 + std::chrono::milliseconds(random % static_cast<std::uint64_t>(delay.count() / 2 + 1));
+  return back_off(failures, kFirstDelay, kLongestDelay, random);
 }
 
 struct Shipper::State {
