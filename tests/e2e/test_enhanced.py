@@ -4,12 +4,12 @@ import json
 import os
 import socket
 import subprocess
-import threading
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from harness.accept import accept_each
 from harness.cluster import BIN
 from harness.kernel import audit_state, in_cgroup, own_cgroup, restore_audit, session_cgroups
 from harness.process import Process
@@ -19,13 +19,7 @@ from harness.wait import until
 @contextmanager
 def listener():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        def serve():
-            while True:
-                try:
-                    server.accept()[0].close()
-                except OSError:
-                    return
-        threading.Thread(target=serve, daemon=True).start()
+        accept_each(server, socket.socket.close)
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
 

@@ -43,7 +43,7 @@ def healthy(request):
     if "cloud" in request.fixturenames:
         sts = request.getfixturevalue("cloud").sts
         sts.status, sts.location = 0, ""
-        sts.delay.clear()
+        sts.answers.set()
     yield
 
 
@@ -140,14 +140,14 @@ def test_sts_that_fails_or_redirects_is_no_yes(cloud):
 
 def test_sts_that_is_slow_holds_nobody_else_up(cloud):
     token = iam_token(cloud.cluster)["token"]
-    cloud.sts.delay.set()
+    cloud.sts.answers.clear()
     agents = [cloud.cluster.start_agent(f"slow-{i}", wait=False, MEZITE_JOIN_TOKEN=token, MEZITE_JOIN_METHOD="iam",
                                         **cloud.sts.machine(f"slow-{i}")) for i in range(5)]
     until(lambda: any("too many machines" in a.output() for a in agents), "a machine to be told to come back")
     began = time.monotonic()
     cloud.cluster.nodes()
     assert time.monotonic() - began < 5
-    cloud.sts.delay.clear()
+    cloud.sts.answers.set()
     for i in range(5):
         cloud.cluster.wait_connected(f"slow-{i}")
 

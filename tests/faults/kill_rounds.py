@@ -75,7 +75,7 @@ class Load:
                 self.users.append(f"u{number}")
             else:
                 self.failed["users"] += 1
-                time.sleep(0.02)
+                self.stopping.wait(0.02)
 
     def run_sessions(self):
         number = 0
@@ -91,7 +91,7 @@ class Load:
                 self.sessions.append(f"echo {word}")
             else:
                 self.failed["sessions"] += 1
-                time.sleep(0.05)
+                self.stopping.wait(0.05)
 
     def run_talks(self):
         dice = random.Random()
@@ -102,7 +102,7 @@ class Load:
                 self.talks.append(talk)
             else:
                 self.failed["talks"] += 1
-                time.sleep(0.05)
+                self.stopping.wait(0.05)
 
     def stop(self):
         self.stopping.set()

@@ -2,6 +2,8 @@
 import socket
 import threading
 
+from .accept import accept_each
+
 
 class Gate:
     """Relays TCP from a free loopback port to another, until it is shut: then what is open is cut and what comes is refused."""
@@ -13,26 +15,20 @@ class Gate:
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        accept_each(self.listener, self._accepted)
 
-    def _accept(self):
-        while True:
+    def _accepted(self, peer: socket.socket):
+        with self.lock:
             try:
-                peer, _ = self.listener.accept()
+                other = socket.create_connection(("127.0.0.1", self.target)) if self.open else None
             except OSError:
+                other = None
+            if other is None:
+                peer.close()
                 return
-            with self.lock:
-                if not self.open:
-                    peer.close()
-                    continue
-                try:
-                    other = socket.create_connection(("127.0.0.1", self.target))
-                except OSError:
-                    peer.close()
-                    continue
-                self.pairs |= {peer, other}
-            for source, sink in ((peer, other), (other, peer)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+            self.pairs |= {peer, other}
+        for source, sink in ((peer, other), (other, peer)):
+            threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket):
         try:

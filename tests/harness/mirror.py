@@ -2,8 +2,10 @@
 import hashlib
 import os
 import socket
+import struct
 import threading
 
+from .accept import accept_each
 from .wait import patience
 
 BULK = os.urandom(1 << 20) * 12 + os.urandom(12345)  # more than a window and a socket buffer
@@ -33,18 +35,12 @@ class Mirror:
             self.port = self.listener.getsockname()[1]
         self.peers = []  # (uid,) of who connected to a Unix socket
         self.unix = bool(path)
-        threading.Thread(target=self._accept, daemon=True).start()
+        accept_each(self.listener, self._accepted)
 
-    def _accept(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            if self.unix:
-                import struct
-                self.peers.append(struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
-            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+    def _accepted(self, peer):
+        if self.unix:
+            self.peers.append(struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
+        threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     @staticmethod
     def _serve(peer):

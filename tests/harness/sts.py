@@ -1,7 +1,6 @@
 """A stand-in for AWS STS: it verifies Signature Version 4, answers GetCallerIdentity, and fails on command."""
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
@@ -17,7 +16,8 @@ class StsStandIn:
         self.callers: dict[str, tuple[str, str]] = {}  # access key id: (account, ARN)
         self.status = 0  # not 0: what every request is answered with
         self.location = ""
-        self.delay = threading.Event()  # set: answers come when it is cleared, or never
+        self.answers = threading.Event()  # cleared: answers come when it is set, or never
+        self.answers.set()
         self.requests: list[dict] = []
         outer = self
 
@@ -35,7 +35,7 @@ class StsStandIn:
         self.url = f"http://{self.host}"
 
     def close(self):
-        self.delay.clear()
+        self.answers.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -53,8 +53,7 @@ class StsStandIn:
     def answer(self, request: BaseHTTPRequestHandler):
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         self.requests.append({"method": request.command, "path": request.path, "body": body.decode(), "headers": dict(request.headers)})
-        while self.delay.is_set():
-            time.sleep(0.02)
+        self.answers.wait()
         try:
             if self.status:
                 raise Refusal("RefusedOnCommand", status=self.status)

@@ -52,6 +52,11 @@ class Terminal:
                 assert match, f"ended without {pattern!r}; the screen has {self.seen[-2000:]!r}"
                 return match
 
+    def nothing_more(self, seconds: float):
+        """Nothing is shown for so long."""
+        before = len(self.seen)
+        assert self._read(seconds) and len(self.seen) == before, f"shown: {self.seen[before:]!r}"
+
     def wait(self, timeout: float | None = None) -> int:
         """Reads to the end; the exit status."""
         end = time.monotonic() + (timeout or patience())

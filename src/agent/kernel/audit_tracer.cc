@@ -155,6 +155,7 @@ class AuditTracer final : public KernelTracer {
   std::uint32_t told_lost_ = 0;                                               // of the kernel's count
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> sockets_;  // (process, descriptor) -> protocol
   SteadyTime looked_{};
+  bool drained_ = false;  // no record was left at the last look
   std::vector<audit::Event> out_;
 
   std::mutex mutex_;  // of the following two and what they point to
@@ -278,17 +279,21 @@ void AuditTracer::enter(const AuditEvent& event) {
   }
 }
 
+// Only when all records have been read: those of a session that has ended may still wait.
 void AuditTracer::look_for_ended(SteadyTime now) {
-  if (now - looked_ < kLookEvery) return;
+  if (!drained_ || now - looked_ < kLookEvery) return;
   looked_ = now;
   if (const auto status = link_.status(); status && status->lost != told_lost_) {
     std::lock_guard lock(mutex_);
     for (auto& [number, session] : sessions_) session->events.lost(status->lost - told_lost_, 0);
     told_lost_ = status->lost;
   }
+  {
+    std::lock_guard lock(mutex_);
+    if (sessions_.empty()) return;
+  }
+  const std::set<std::uint32_t> live = live_sessions();  // may take a while: others start sessions meanwhile
   std::lock_guard lock(mutex_);
-  if (sessions_.empty()) return;
-  const std::set<std::uint32_t> live = live_sessions();
   for (auto next = sessions_.begin(); next != sessions_.end();) {
     const auto session = next++;
     if (session->second->starting || now - session->second->since < kLookEvery || live.contains(session->first))
@@ -310,9 +315,13 @@ void AuditTracer::run() {
   std::uint16_t type = 0;
   std::string_view text;
   const auto read = [&](int timeout_ms) {
+    drained_ = false;
     for (std::size_t i = 0; i < kRecordsPerTurn; ++i) {
       const AuditStream::Got got = stream_.next(i == 0 ? timeout_ms : 0, type, text);
-      if (got == AuditStream::Got::kNothing) return;
+      if (got == AuditStream::Got::kNothing) {
+        drained_ = true;
+        return;
+      }
       if (got == AuditStream::Got::kLost) {
         std::lock_guard lock(mutex_);
         for (auto& [number, session] : sessions_) session->events.lost(1, 0);

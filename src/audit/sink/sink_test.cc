@@ -31,6 +31,7 @@ struct Receiver {
   std::mutex mutex;
   Sequences got;
   std::deque<Error> errors;  // one for each try to come
+  std::atomic<bool> down{false};
   std::size_t most_at_once = 1000;
   bool takes_before_it_fails = false;
   std::atomic<int> calls{0};
@@ -44,6 +45,7 @@ class FakeSink final : public Sink {
   Status deliver(std::span<const StoredEvent> events, const StopFlag&) override {
     std::lock_guard lock(receiver_.mutex);
     ++receiver_.calls;
+    if (receiver_.down) return fail(ErrorCode::kUnavailable, "down");
     if (events.size() > receiver_.most_at_once) return fail(ErrorCode::kResourceExhausted, "too many");
     bool fails = !receiver_.errors.empty();
     if (!fails || receiver_.takes_before_it_fails) {
@@ -78,11 +80,11 @@ class SinkTest : public ::testing::Test {
     for (int i = 0; i < count; ++i) events.push_back(make_event(EventKind::kUserLogin));
     ASSERT_TRUE(log_->append(events));
   }
-  void start() {
-    shipper_ = Shipper::start(*log_, *db_, std::make_unique<FakeSink>(receiver_), system_clock()).value();
+  void start(const Clock& clock = system_clock()) {
+    shipper_ = Shipper::start(*log_, *db_, std::make_unique<FakeSink>(receiver_), clock).value();
   }
-  void await_delivered(std::int64_t sequence) {
-    SteadyTime limit = system_clock().steady() + std::chrono::seconds(20);
+  void await_delivered(std::int64_t sequence, std::chrono::seconds patience = std::chrono::seconds(20)) {
+    SteadyTime limit = system_clock().steady() + patience;
     while (shipper_->status().delivered_sequence < sequence && system_clock().steady() < limit) {
       std::this_thread::yield();
     }
@@ -114,6 +116,33 @@ TEST_F(SinkTest, EverythingInOrderAndOnFromWhereItWas) {
   EXPECT_EQ(shipper_->status().lag.count(), 0);
   append(1);
   await_delivered(1206);
+}
+
+TEST_F(SinkTest, ADayOfEventsIsCaughtUpWithInOrder) {
+  constexpr std::int64_t kSecondsOfDay = 86'400;
+  ManualClock clock;
+  receiver_.down = true;
+  std::int64_t told = 0;
+  for (std::int64_t second = 0; second < kSecondsOfDay; second += 600) {
+    std::vector<Event> events;
+    for (int i = 0; i < 600; ++i) {
+      events.push_back(make_event(EventKind::kUserLogin, clock));
+      clock.advance(std::chrono::seconds(1));
+    }
+    ASSERT_TRUE(log_->append(events));
+    if (second > 0) continue;
+    start(clock);
+    while (shipper_->status().failures == 0) std::this_thread::yield();
+    told = 1;  // that it fails is an event as well
+  }
+  receiver_.down = false;
+  const SteadyTime up = system_clock().steady();
+  const std::int64_t last = kSecondsOfDay + told + 1;  // … and that it is there again
+  await_delivered(last, std::chrono::seconds(120));
+  EXPECT_EQ(receiver_.got, up_to(last));
+  EXPECT_EQ(shipper_->status().failures, 0);
+  RecordProperty("seconds_to_catch_up",
+                 std::to_string(std::chrono::duration<double>(system_clock().steady() - up).count()));
 }
 
 TEST_F(SinkTest, AFailingSinkIsToldOfOnceAndCatchesUp) {
