@@ -6,6 +6,7 @@
 #include <array>
 #include <ctime>
 
+#include "base/ascii.hh"
 #include "base/text.hh"
 #include "crypto/hash.hh"
 
@@ -16,14 +17,6 @@ constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
 constexpr std::array kNotSigned{std::string_view("authorization"), std::string_view("expect"),
                                 std::string_view("transfer-encoding"), std::string_view("user-agent"),
                                 std::string_view("x-amzn-trace-id")};
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
 
 // "20130524T000000Z"
 std::string stamp(SystemTime now) {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/ascii.hh"
 #include "base/back_off.hh"
 #include "base/bytes.hh"
 #include "base/clock.hh"
@@ -71,6 +72,12 @@ TEST(Clock, DurationsParseAndFormat) {
   for (std::string_view bad : {"", "5", "h", "-1s", "1x", "99999999999999999999s", "9999999999999d"}) {
     EXPECT_FALSE(parse_duration(bad)) << bad;
   }
+}
+
+TEST(Text, LowerChangesLettersOfAsciiOnly) {
+  EXPECT_EQ(lower("AZaz@[`{09"), "azaz@[`{09");
+  EXPECT_EQ(lower("\xc3\x84\xd0"), "\xc3\x84\xd0");
+  EXPECT_EQ(lower(""), "");
 }
 
 TEST(Text, PrintableDisarmsTerminalEscapes) {

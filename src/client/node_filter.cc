@@ -2,20 +2,10 @@
 
 #include <algorithm>
 
+#include "base/ascii.hh"
 #include "base/text.hh"
 
 namespace mezite::client {
-namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
-}  // namespace
 
 Result<NodeFilter> NodeFilter::make(const std::string& search, const std::vector<std::string>& labels) {
   NodeFilter filter;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.hh"
 #include "base/id.hh"
 #include "base/text.hh"
 #include "identity/columns.hh"
@@ -49,12 +50,6 @@ Result<Node> load_by_name_or_id(store::Session& session, std::string_view name_o
   auto by_id = load(session, "WHERE id = ?1", name_or_id);
   if (by_id || by_id.error().code != ErrorCode::kNotFound) return by_id;
   return load(session, "WHERE lower(name) = lower(?1)", name_or_id);
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
 }
 
 // What an agent says of itself ends up in tables and logs.

@@ -6,6 +6,7 @@
 #include <array>
 #include <utility>
 
+#include "base/ascii.hh"
 #include "base/text.hh"
 #include "pki/authority_rows.hh"
 #include "pki/certificate_json.hh"
@@ -20,12 +21,6 @@ namespace {
 constexpr std::chrono::hours kExpiryWarning{24 * 90};
 // A node whose clock is behind by minutes still believes the hub, and can tell its users that the clock is wrong.
 constexpr std::chrono::hours kHostBackdating{1};
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
-}
-
 // OpenSSH takes only CIDR lists for source-address; an IPv4 address that came over an IPv6 socket is an IPv4 address.
 Result<std::string> source_address_list(std::string_view text) {
   std::vector<std::string> entries;

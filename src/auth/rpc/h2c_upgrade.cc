@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.hh"
 #include "base/text.hh"
 #include "net/http/codec.hh"
 
@@ -13,12 +14,6 @@ constexpr std::size_t kFrameHeaderBytes = 9;
 constexpr std::size_t kMaxFrameBytes = 16 << 10;
 constexpr std::uint8_t kData = 0, kHeaders = 1, kSettings = 4;
 constexpr std::uint8_t kEndStream = 1, kEndHeaders = 4;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
 
 bool has_token(std::string_view list, std::string_view token) {
   return std::ranges::any_of(split(list, ','), [&](std::string_view one) { return lower(trim(one)) == token; });

@@ -2,20 +2,13 @@
 
 #include <algorithm>
 
+#include "base/ascii.hh"
 #include "base/text.hh"
 #include "crypto/hash.hh"
 #include "ssh/keys/certificate_check.hh"
 
 namespace mezite::ssh {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
 
 // '*' and '?' as in ssh_config(5), in linear space and without recursion.
 bool glob_matches(std::string_view pattern, std::string_view text) {

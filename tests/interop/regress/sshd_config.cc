@@ -5,17 +5,13 @@
 #include <algorithm>
 #include <sstream>
 
+#include "base/ascii.hh"
 #include "base/bytes.hh"
 #include "base/file.hh"
 #include "base/text.hh"
 
 namespace mezite::interop {
 namespace {
-
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 std::string unquoted(std::string_view text) {
   text = trim(text);
