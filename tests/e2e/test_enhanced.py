@@ -205,14 +205,21 @@ def test_who_leaves_the_cgroup_stays_of_the_session(traced):
         elsewhere.rmdir()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a cgroup")
 def test_left_over_cgroups_are_removed_at_start(cluster):
     left = own_cgroup() / "mezite" / str(uuid.uuid4())
     left.mkdir(parents=True)
     (left / "below").mkdir()
     cluster.start_agent("after-a-crash", MEZITE_ENHANCED_RECORDING="auto")
     try:
+        says = until(lambda: node(cluster, "after-a-crash").get("enhanced_recording"), "what the node says")
+        if "sessions by cgroup" not in says:
+            pytest.skip("no cgroups for sessions here: " + says)
         assert not left.exists()
     finally:
+        for folder in (left / "below", left):
+            if folder.exists():
+                folder.rmdir()
         cluster.agents.pop("after-a-crash").stop()
 
 
