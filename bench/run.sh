@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh [core|cluster|audit|recording] [ARGUMENTS OF core.py OR cluster.py]: builds the load programs and measures the release build,
+# run.sh [core|cluster|audit|login|recording] [ARGUMENTS OF core.py OR cluster.py]: builds the load programs and measures the release build,
 # by default all: the agent's server alone against other SSH servers, a whole cluster, the audit log, what recording costs. Needs root (sshd does).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ newer goload goload.go ||
   GO111MODULE=off GOFLAGS= GOPATH=$PWD/bench/run/gopath:/usr/share/gocode GOCACHE=$PWD/bench/run/gocache \
     go build -o bench/run/goload bench/load/goload.go
 part=all
-case "${1:-}" in core | cluster | audit | recording) part=$1; shift ;; esac
+case "${1:-}" in core | cluster | audit | login | recording) part=$1; shift ;; esac
 failed=0
 if [ "$part" = all ] || [ "$part" = core ]; then
   ninja -C build --quiet node_sshd login_bench issue_bench
@@ -24,6 +24,8 @@ if [ "$part" = all ] || [ "$part" = audit ]; then
   ninja -C build --quiet audit_bench
   (cd bench/run && ../../build/bin/audit_bench --benchmark_filter='append|verify') || failed=1
 fi
+if [ "$part" = login ]; then /usr/bin/python3 bench/login.py "$@" || failed=1; fi
+if [ "$part" = all ]; then /usr/bin/python3 bench/login.py || failed=1; fi
 if [ "$part" = all ]; then /usr/bin/python3 bench/recording.py || failed=1; fi
 if [ "$part" = recording ]; then /usr/bin/python3 bench/recording.py "$@" || failed=1; fi
 exit $failed
