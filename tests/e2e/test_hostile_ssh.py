@@ -8,6 +8,7 @@ import paramiko
 import pytest
 
 from harness import raw_ssh
+from harness.cluster import SANITIZED
 from harness.wait import until
 
 
@@ -49,14 +50,15 @@ class Flood:
 
 
 def assert_login_is_quick(cluster, flood: Flood, least: int):
-    """Under two seconds; on a machine so busy that a login in peace takes longer than that, no more than thrice as long."""
+    """Under two seconds, or ten of an instrumented hub, which is as many times slower; on a machine so busy that a login in peace
+    takes longer than that, no more than thrice as long."""
     quiet = min(login_seconds(cluster) for _ in range(3))
     with flood:
         until(lambda: flood.count >= least, f"{least} attacks")
         times = [login_seconds(cluster) for _ in range(5)]
         during = flood.count
     assert during > least, "the flood went on while the logins were timed"
-    assert statistics.median(times) < max(2.0, 3 * quiet), (times, quiet)
+    assert statistics.median(times) < max(10.0 if SANITIZED else 2.0, 3 * quiet), (times, quiet)
     assert cluster.hub.running()
 
 
