@@ -187,11 +187,13 @@ def test_file_that_cannot_be_uploaded_goes_aside_and_holds_up_nothing(site):
     gate.shut()
     cluster.ssh("alice", "web-01", "echo poisoned")
     bad = until(lambda: [path for path in spooled(cluster) if ".live." not in path.name], "the whole recording in the spool")[0]
+    cluster.agents["web-01"].stop()  # an upload that has begun goes on with what it has verified
     content = bytearray(bad.read_bytes())
     content[len(content) // 2] ^= 1
     bad.write_bytes(content)
-    cluster.ssh("alice", "web-01", "echo behind-it")
     gate.reopen()
+    cluster.start_agent("web-01", MEZITE_AUTH_ADDR=f"127.0.0.1:{gate.port}")
+    cluster.ssh("alice", "web-01", "echo behind-it")
     cluster.wait_recording(lambda r: "behind-it" in r.get("command", ""))
     assert until(lambda: list((cluster.dir / "web-01" / "spool" / "aside").glob("*.mezrec")), "the file to be set aside")[0].name == bad.name
     failed = cluster.wait_audit("session.recording.failed", lambda e: e["session_id"] == bad.name.removesuffix(".mezrec") and e["details"].get("set_aside"))
