@@ -52,6 +52,7 @@ enum class EventKind : std::uint8_t {
   kSessionRecordingDeleted,
   kSessionRecordingAccessed,
   kSessionRecordingSearched,
+  kSessionRecordingAltered,
   kRecordingBacklog,
   kRecordingBacklogGone,
   kSftpOpen,
@@ -210,6 +211,9 @@ inline constexpr std::array kCatalogue = std::to_array<EventInfo>({
      "A recording was played or exported."},
     {EventKind::kSessionRecordingSearched, "session.recording.searched", "T2023I", "Recordings searched",
      "Somebody who may read all recordings searched the commands of other users' sessions."},
+    {EventKind::kSessionRecordingAltered, "session.recording.altered", "T2025W", "Recording altered",
+     "A recording came that is not what the node wrote during the session: somebody rewrote it there. It is kept, and "
+     "says so wherever it is listed or played."},
     {EventKind::kRecordingBacklog, "recording.backlog", "T2024W", "Recordings wait at a node",
      "A node's spool is four fifths full, or full, or a recording has waited for an hour; told again while it lasts. "
      "What a full spool means for new sessions: details.policy."},

@@ -58,6 +58,7 @@ constexpr std::array kDetails = std::to_array<TypeDetails>({
      "login, exit_code, signal, bytes_in, bytes_out, duration_ms, recorded, reason, command, subsystem, kind"},
     {"session.network", "login, address, port, protocol, pid, uid, program, times"},
     {"session.recording.accessed", "user, node"},
+    {"session.recording.altered", "size_bytes, sha256"},
     {"session.recording.deleted", "user, node"},
     {"session.recording.failed", "login, while, set_aside"},
     {"session.recording.searched", "text, user, node, session, since, until, found"},

@@ -8,6 +8,7 @@
 #include "auth/passphrase.hh"
 #include "auth/record.hh"
 #include "auth/recording_archive.hh"
+#include "auth/recording_key.hh"
 #include "auth/version.hh"
 #include "base/log.hh"
 #include "pki/kms_key_store.hh"
@@ -37,6 +38,7 @@ struct Services::Parts {
   std::unique_ptr<audit::AuditLog> audit;
   std::unique_ptr<audit::Sinks> audit_sinks;
   std::unique_ptr<identity::Identity> identity;
+  recording::Identity recording_key;
   recording::LocalStorage recordings;
 };
 
@@ -52,6 +54,7 @@ Services::Services(Config config_in, const Clock& clock_in, Parts parts)
       audit(std::move(parts.audit)),
       audit_sinks(std::move(parts.audit_sinks)),
       identity(std::move(parts.identity)),
+      recording_key(std::move(parts.recording_key)),
       recordings(std::move(parts.recordings)),
       anonymous_calls(kAnonymousLimits, clock_in),
       workers(worker_count(config)) {}
@@ -97,6 +100,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   // A node under one of these names would have a host certificate that stands for the hub.
   identity->nodes.set_reserved_names(config.cluster_name, {config.proxy.public_addr.host});
   identity->workloads.set_trust_domain(config.cluster_name);
+  MEZ_TRY(recording::Identity recording_key, open_recording_key(*database, *box, clock));
   MEZ_TRY(recording::LocalStorage recordings, recording::LocalStorage::open(config.recordings_path()));
   if (box->needs_plaintext_warning()) {
     log::warn(
@@ -111,7 +115,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   std::unique_ptr<Services> services(new Services(
       std::move(config), clock,
       Parts{std::move(database), std::move(box), std::move(keys), std::move(authority), std::move(revocations),
-            std::move(log), std::move(sinks), std::move(identity), std::move(recordings)}));
+            std::move(log), std::move(sinks), std::move(identity), std::move(recording_key), std::move(recordings)}));
   auto tell = [log = services->audit.get()](const audit::Event& event) -> Status {
     MEZ_CHECK(log->append(event));
     return {};

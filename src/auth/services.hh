@@ -20,6 +20,7 @@
 #include "pki/authority.hh"
 #include "pki/retired_keys.hh"
 #include "pki/revocations.hh"
+#include "recording/recipient.hh"
 #include "recording/storage.hh"
 #include "store/database.hh"
 
@@ -77,6 +78,7 @@ class Services {
   const std::unique_ptr<audit::AuditLog> audit;
   const std::unique_ptr<audit::Sinks> audit_sinks;
   const std::unique_ptr<identity::Identity> identity;
+  const recording::Identity recording_key;  // agents seal the keys of their recordings' chains to it
   recording::LocalStorage recordings;
   std::unique_ptr<RecordingArchive> recording_archive;  // null: no bucket is configured
   RecordingBacklogs backlogs;

@@ -29,6 +29,7 @@ struct SealedColumn {
 };
 constexpr std::array kSealedColumns{
     SealedColumn{"certificate_authorities", "private_key", "'certificate_authorities/' || type || '/' || generation"},
+    SealedColumn{"recording_keys", "private_key", "'recording_keys/' || id"},
 };
 
 struct Stored {

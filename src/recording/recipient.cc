@@ -49,6 +49,11 @@ Identity Identity::generate() {
   return {std::move(key), recipient};
 }
 
+Result<Identity> Identity::of(Secret private_key) {
+  MEZ_TRY(const crypto::X25519PublicKey public_key, crypto::x25519_public(private_key));
+  return Identity(std::move(private_key), {public_key});
+}
+
 Result<Identity> Identity::parse(std::string_view text) {
   for (std::string_view line : split(text, '\n')) {
     line = trim(line);
@@ -58,8 +63,7 @@ Result<Identity> Identity::parse(std::string_view text) {
     if (!bytes || bytes->size() != crypto::kX25519KeyBytes) break;
     Secret key{BytesView(*bytes)};
     ::explicit_bzero(bytes->data(), bytes->size());
-    MEZ_TRY(const crypto::X25519PublicKey public_key, crypto::x25519_public(key));
-    return Identity(std::move(key), {public_key});
+    return of(std::move(key));
   }
   return fail(ErrorCode::kInvalidArgument, "this is no recording identity; `mezctl recordings keygen` makes one");
 }

@@ -27,6 +27,8 @@ Result<Recipient> parse_recipient(std::string_view text);
 class Identity {
  public:
   static Identity generate();
+  // kInvalidArgument when it has not 32 bytes.
+  static Result<Identity> of(Secret private_key);
   // The first line that is neither empty nor a comment (#). Never echoes the text.
   static Result<Identity> parse(std::string_view text);
   // Refuses a file over 64 KiB.

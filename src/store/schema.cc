@@ -263,6 +263,15 @@ ALTER TABLE join_tokens ADD COLUMN aws_arns TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE nodes ADD COLUMN joined_as TEXT NOT NULL DEFAULT '';
 )sql";
 
+// The hub's key for recordings: agents seal to it what their recordings are verified with.
+constexpr std::string_view kRecordingKey = R"sql(
+CREATE TABLE recording_keys (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  private_key BLOB NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT;
+)sql";
+
 constexpr std::array kSchema = std::to_array<Migration>({
     {1, "settings", kSettings},
     {2, "identity", kIdentity},
@@ -274,6 +283,7 @@ constexpr std::array kSchema = std::to_array<Migration>({
     {8, "recorded commands", kRecordedCommands},
     {9, "workloads", kWorkloads},
     {10, "join methods", kJoinMethods},
+    {11, "recording key", kRecordingKey},
 });
 
 }  // namespace

@@ -133,6 +133,7 @@ Result<Snapshot> parse_snapshot(const v1::Snapshot& message) {
     MEZ_TRY(recording::Recipient recipient, recording::parse_recipient(text));
     snapshot.recording_recipients.push_back(recipient);
   }
+  MEZ_TRY(snapshot.recording_key, recording::parse_recipient(message.recording_key()));
   return snapshot;
 }
 

@@ -39,6 +39,7 @@ struct Snapshot {
   std::unordered_set<std::string> revoked_key_ids;
   RecordingMode recording_mode = RecordingMode::kNode;
   std::vector<recording::Recipient> recording_recipients;  // recordings are encrypted to these
+  recording::Recipient recording_key;                      // the hub's: each recording's chain key is sealed to it
 };
 
 // The snapshot in force. Thread-safe.

@@ -84,6 +84,7 @@ class TestCluster {
     made.cluster_name = "test.mezite";
     made.user_cas = {public_key("user-ca")};
     made.host_cas = {public_key("host-ca")};
+    made.recording_key = recording::Identity::generate().recipient();
     Result<access::RoleSet> parsed = access::RoleSet::parse(roles);
     EXPECT_TRUE(parsed) << parsed.error().message;
     if (parsed) made.roles = *parsed;

@@ -108,6 +108,7 @@ Status snapshot(Services& services, const Call& call, const v1::GetSnapshotReque
   for (const std::string& recipient : services.config.recording.recipients) {
     response.add_recording_recipients(recipient);
   }
+  response.set_recording_key(to_text(services.recording_key.recipient()));
   response.set_cluster_name(services.cluster_name());
   return {};
 }

@@ -274,6 +274,7 @@ TEST_F(RpcTest, JoinThenSpeakByCertificate) {
   }
   EXPECT_GT(snapshot.revision(), 0);
   EXPECT_EQ(snapshot.recording_mode(), "node");
+  EXPECT_EQ(snapshot.recording_key(), to_text(services_->recording_key.recipient()));
   EXPECT_EQ(snapshot.cluster_name(), "test.mezite");
   EXPECT_GE(snapshot.roles_json_size(), 5);
   EXPECT_EQ(snapshot.trust().user_ca_keys(0),
