@@ -1,5 +1,6 @@
 #include "base/clock.hh"
 
+#include <algorithm>
 #include <charconv>
 #include <ctime>
 #include <limits>
@@ -15,6 +16,10 @@ class SystemClock final : public Clock {
   SystemTime now() const override { return std::chrono::system_clock::now(); }
   SteadyTime steady() const override { return std::chrono::steady_clock::now(); }
 };
+
+// Nanoseconds hold 292 years from 1970 either way; 269 leave room for the leeways and lifetimes that are added to a
+// time.
+constexpr std::int64_t kFarthestSeconds = 8'500'000'000;
 
 // Reads exactly count digits at text[at]; -1 if they are not there.
 int digits(std::string_view text, std::size_t at, std::size_t count) {
@@ -46,8 +51,12 @@ std::int64_t to_unix_seconds(SystemTime time) {
 std::int64_t to_unix_millis(SystemTime time) {
   return std::chrono::floor<milliseconds>(time.time_since_epoch()).count();
 }
-SystemTime from_unix_seconds(std::int64_t seconds) { return SystemTime(std::chrono::seconds(seconds)); }
-SystemTime from_unix_millis(std::int64_t millis) { return SystemTime(milliseconds(millis)); }
+SystemTime from_unix_seconds(std::int64_t seconds) {
+  return SystemTime(std::chrono::seconds(std::clamp(seconds, -kFarthestSeconds, kFarthestSeconds)));
+}
+SystemTime from_unix_millis(std::int64_t millis) {
+  return SystemTime(milliseconds(std::clamp(millis, -kFarthestSeconds * 1000, kFarthestSeconds * 1000)));
+}
 
 std::string to_rfc3339(SystemTime time) {
   std::int64_t millis = to_unix_millis(time);
@@ -90,14 +99,12 @@ Result<SystemTime> parse_rfc3339(std::string_view text) {
   if (!date.ok()) return bad();
   const std::chrono::sys_seconds time = std::chrono::sys_days(date) + std::chrono::hours(hour) +
                                         std::chrono::minutes(minute - offset_minutes) + std::chrono::seconds(second);
-  // Nanoseconds since 1970 hold the years 1678 to 2261, and some days more.
-  constexpr auto kFirst = std::chrono::ceil<std::chrono::seconds>(SystemTime::min());
-  constexpr auto kLast = std::chrono::floor<std::chrono::seconds>(SystemTime::max());
-  const std::chrono::nanoseconds fraction(nanos);
-  if (time < kFirst || time > kLast || (time == kLast && fraction > SystemTime::max() - kLast)) {
-    return fail(ErrorCode::kInvalidArgument, "'{}' is outside of the years 1678 to 2261", text);
+  constexpr std::chrono::sys_seconds kFirst{std::chrono::seconds(-kFarthestSeconds)};
+  constexpr std::chrono::sys_seconds kLast{std::chrono::seconds(kFarthestSeconds)};
+  if (time < kFirst || time >= kLast) {
+    return fail(ErrorCode::kInvalidArgument, "'{}' is outside of the years 1701 to 2238", text);
   }
-  return SystemTime(time) + fraction;
+  return SystemTime(time) + std::chrono::nanoseconds(nanos);
 }
 
 Result<milliseconds> parse_duration(std::string_view text) {

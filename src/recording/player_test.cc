@@ -132,12 +132,12 @@ class PlayerTest : public testing::Test {
   std::filesystem::path path_;
 };
 
-// A clock that jumped, or a file made by hand: 8,000 years between two events.
+// A clock that jumped, or a file made by hand: 15 years between two events.
 TEST_F(PlayerTest, GiantGapsAreShortened) {
   Writer w = writer();
   ASSERT_TRUE(w.write(EventKind::kOutput, as_bytes("before "), at(0)));
-  ASSERT_TRUE(w.write(EventKind::kOutput, as_bytes("after"), at(std::int64_t{9'000'000'000'000})));
-  ASSERT_TRUE(w.finish({}, at(std::int64_t{9'000'000'000'001})));
+  ASSERT_TRUE(w.write(EventKind::kOutput, as_bytes("after"), at(std::int64_t{500'000'000'000})));
+  ASSERT_TRUE(w.finish({}, at(std::int64_t{500'000'000'001})));
   const Played played = play_file({.speed = 100, .max_idle = kLongestPause});
   EXPECT_EQ(played.end, PlayEnd::kFinished);
   EXPECT_EQ(played.output, "before after");

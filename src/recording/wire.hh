@@ -17,7 +17,7 @@ inline constexpr std::size_t kHashBytes = 32;
 inline constexpr std::size_t kFrameBytes = 28;
 inline constexpr std::uint32_t kMaxBlockBytes = 1 << 20;             // compressed, and not
 inline constexpr std::size_t kMaxDataBytes = 32 * 1024;              // of one event
-inline constexpr std::uint64_t kMaxTimeMs = std::uint64_t{1} << 48;  // 8,900 years: no sum of times overflows
+inline constexpr std::uint64_t kMaxTimeMs = std::uint64_t{1} << 39;  // 17 years: no sum with a SystemTime overflows
 inline constexpr std::size_t kSealBytes = 28;                        // an encrypted block is longer by nonce and tag
 inline constexpr std::size_t kFooterBytes = 68;  // the last segment: frame, offset of the index, hash
 

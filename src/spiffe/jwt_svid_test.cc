@@ -141,6 +141,17 @@ TEST_F(JwtSvidTest, HostileClaims) {
   EXPECT_FALSE(verify(to_base64url(as_bytes(deep)) + ".e30.e30"));
 }
 
+// The last second of the year 9999 is a time to JSON and none to nanoseconds since 1970.
+TEST_F(JwtSvidTest, ATokenForEverIsAsGoodAsItsKey) {
+  for (const char* exp : {"253402300799", "117e9", "1.1e11"}) {
+    const auto good = verify(
+        forge(header(), fmt::format(R"({{"sub":"spiffe://td/payments","aud":"stock","exp":{}}})", exp)), "stock");
+    ASSERT_TRUE(good) << good.error().message;
+    EXPECT_GT(good->expires_at, now_ + std::chrono::years(200));
+  }
+  EXPECT_FALSE(verify(forge(header(), R"({"sub":"spiffe://td/payments","aud":"stock","exp":1e300})"), "stock"));
+}
+
 TEST_F(JwtSvidTest, NothingIsSignedForNobody) {
   JwtClaims bad = claims();
   bad.audiences.clear();
