@@ -199,7 +199,7 @@ TEST(Recording, IsWrittenWhenASecondOldOrFull) {
   ASSERT_TRUE(writer.flush_due(kStart + 1100ms));
   EXPECT_GT(writer.size_bytes(), header_bytes);
   const auto before = writer.size_bytes();
-  ASSERT_TRUE(writer.write(EventKind::kOutput, Bytes(70'000, 'y'), kStart + 2s));
+  ASSERT_TRUE(writer.write(EventKind::kOutput, Bytes(140'000, 'y'), kStart + 2s));
   EXPECT_GT(writer.size_bytes(), before);
   EXPECT_EQ(read_back_file(folder / "a").text(EventKind::kOutput).substr(0, 4), "xyyy");
 }

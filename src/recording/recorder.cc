@@ -5,34 +5,24 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <mutex>
-#include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/log.hh"
+#include "recording/event_buffer.hh"
 
 namespace mezite::recording {
 namespace {
 
 constexpr std::size_t kCongestedBytes = 1 << 20;
-constexpr std::size_t kWakeBytes = 64 * 1024;  // enough for a segment: don't wait for the tick
+constexpr std::size_t kWakeBytes = 512 * 1024;  // enough for a big write: don't wait for the tick
+constexpr std::size_t kSpareSegments = 12;
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::seconds kSyncInterval{1};
 constexpr std::chrono::seconds kLimitInterval{2};
-
-// What stands before each item's bytes in a session's queue.
-struct Item {
-  enum class Kind : std::uint8_t { kData, kResize, kFinish, kDiscard };
-  Kind kind = Kind::kData;
-  EventKind event = EventKind::kOutput;
-  SteadyTime at;
-  std::uint32_t size = 0;
-  std::uint16_t columns = 0;
-  std::uint16_t rows = 0;
-};
 
 // Shared by the sessions and the thread.
 struct Wake {
@@ -43,46 +33,84 @@ struct Wake {
   void ask() {
     {
       const std::lock_guard lock(mutex);
-      asked = true;
+      if (std::exchange(asked, true)) return;
     }
     condition.notify_one();
   }
+};
+
+// Memory of segments that were written, for those to come: sessions that move much data would else ask the allocator,
+// and the kernel, for every one.
+class SegmentMemory {
+ public:
+  Bytes take() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!spare_.empty()) {
+        Bytes memory = std::move(spare_.back());
+        spare_.pop_back();
+        return memory;
+      }
+    }
+    Bytes memory;
+    memory.reserve(kSegmentBytes);
+    return memory;
+  }
+  void give_back(Bytes memory) {
+    if (memory.capacity() < kSegmentBytes) return;
+    const std::lock_guard lock(mutex_);
+    if (spare_.size() < kSpareSegments) spare_.push_back(std::move(memory));
+  }
+  void release() {
+    std::vector<Bytes> gone;
+    const std::lock_guard lock(mutex_);
+    gone.swap(spare_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<Bytes> spare_;
 };
 
 }  // namespace
 
 struct Session::State {
   State(std::string session_id, Writer session_writer, Callbacks session_callbacks, const Clock& session_clock,
-        std::shared_ptr<Wake> session_wake)
+        SteadyTime began, std::shared_ptr<Wake> session_wake, std::shared_ptr<SegmentMemory> segment_memory)
       : id(std::move(session_id)),
         clock(session_clock),
         wake(std::move(session_wake)),
+        memory(std::move(segment_memory)),
+        events(began),
+        synced_at(began),
         writer(std::move(session_writer)),
         callbacks(std::move(session_callbacks)) {}
 
   const std::string id;
   const Clock& clock;
   const std::shared_ptr<Wake> wake;
+  const std::shared_ptr<SegmentMemory> memory;
 
+  enum class Ending : std::uint8_t { kNone, kFinish, kDiscard };
   std::mutex mutex;
-  Bytes queue;            // items; swapped out whole by the thread
-  SessionEnd end;         // of the finish item
-  bool finished = false;  // nothing may be queued any more
+  EventBuffer events;          // the segment being filled
+  std::vector<Segment> ready;  // full ones; swapped out by the thread
+  std::size_t ready_bytes = 0;
+  Ending ending = Ending::kNone;  // else nothing may be written any more
   std::atomic<std::size_t> waiting_bytes = 0;
   std::atomic<bool> was_congested = false;
   std::atomic<bool> failed = false;
 
   // The thread's own.
+  SteadyTime synced_at;
   Writer writer;
   Callbacks callbacks;
-  Bytes taken;
-  SteadyTime synced_at{};
+  std::vector<Segment> taken;
   bool syncing = false;
   std::uint64_t asked_bytes = 0;  // of the sync that runs
   static constexpr int kSyncRuns = -1;
   std::atomic<int> sync_result = kSyncRuns;  // else 0 or an errno; set by the syncing thread
   bool done = false;
-  bool discarded = false;
 
   // What the syncing thread has done since it was asked.
   void note_sync() {
@@ -102,32 +130,36 @@ struct Session::State {
     if (callbacks.synced) callbacks.synced(asked_bytes);
   }
 
-  void push(const Item& item, BytesView data) {
-    bool crossed = false;
+  // Puts events by `put`, which gives whether there is more to put when the segment that is being filled has no room.
+  template <class Put>
+  void add(Put put) {
+    bool enough = false;
     {
       const std::lock_guard lock(mutex);
-      if (finished || failed.load(std::memory_order_relaxed)) return;
-      const std::size_t before = queue.size();
-      const auto* bytes = reinterpret_cast<const std::uint8_t*>(&item);
-      queue.insert(queue.end(), bytes, bytes + sizeof(Item));
-      queue.insert(queue.end(), data.begin(), data.end());
-      waiting_bytes.fetch_add(queue.size() - before);
-      crossed = before < kWakeBytes && queue.size() >= kWakeBytes;
+      if (ending != Ending::kNone || failed.load(std::memory_order_relaxed)) return;
+      const SteadyTime now = clock.steady();
+      for (bool more = true; more;) {
+        const std::size_t before = events.size_bytes();
+        more = put(events, now);
+        waiting_bytes.fetch_add(events.size_bytes() - before);
+        if (!events.full()) continue;
+        enough = enough || (ready_bytes < kWakeBytes && ready_bytes + events.size_bytes() >= kWakeBytes);
+        ready_bytes += events.size_bytes();
+        ready.push_back(events.take(memory->take()));
+      }
     }
-    if (crossed) wake->ask();  // keystrokes wait for the tick
+    if (enough) wake->ask();  // keystrokes wait for the tick
   }
 
   // A failed session finishes, too: its file is released.
-  void push_last(Item::Kind kind, const SessionEnd& how) {
+  void end(Ending how, const SessionEnd& end) {
     {
       const std::lock_guard lock(mutex);
-      if (finished) return;
-      end = how;
-      const Item item{.kind = kind, .at = clock.steady()};
-      const auto* bytes = reinterpret_cast<const std::uint8_t*>(&item);
-      queue.insert(queue.end(), bytes, bytes + sizeof(Item));
-      waiting_bytes.fetch_add(sizeof(Item));
-      finished = true;
+      if (ending != Ending::kNone) return;
+      ending = how;
+      const std::size_t before = events.size_bytes();
+      events.put_end(end, clock.steady());
+      waiting_bytes.fetch_add(events.size_bytes() - before);
     }
     wake->ask();
   }
@@ -138,40 +170,44 @@ struct Session::State {
     if (callbacks.failed) callbacks.failed(error);
   }
 
-  Status apply(const Item& item, BytesView data, Spool& spool) {
-    switch (item.kind) {
-      case Item::Kind::kData: return failed ? Status{} : writer.write(item.event, data, item.at);
-      case Item::Kind::kResize: return failed ? Status{} : writer.resize(item.columns, item.rows, item.at);
-      case Item::Kind::kDiscard: done = discarded = true; return spool.discard(id);
-      case Item::Kind::kFinish: break;
-    }
-    done = true;
-    Status status = failed ? Status{} : writer.finish(end, item.at);
+  // Takes what is to be written by now; gives whether the session has ended.
+  Ending take(SteadyTime now) {
+    const std::lock_guard lock(mutex);
+    std::swap(taken, ready);
+    ready_bytes = 0;
+    if (!events.empty() && (ending != Ending::kNone || now >= events.due())) taken.push_back(events.take());
+    return ending;
+  }
+
+  Status write_taken(Ending how, SteadyTime now, Spool& spool) {
+    if (how == Ending::kDiscard) return spool.discard(id);
+    // A disk that falls behind what comes in needs the cache.
+    const bool behind = syncing && now - synced_at > kSyncInterval;
+    Status status = failed ? Status{} : writer.append(taken, behind ? Writer::Cache::kKept : Writer::Cache::kDropped);
+    if (how == Ending::kNone) return status;
+    if (status && !failed) status = writer.finish();
     // Also after a failure: what was written is whole segments, worth uploading.
     if (auto released = spool.release(id); !released && status) status = released;
     return status;
   }
 
-  void drain(Spool& spool) {
-    {
-      const std::lock_guard lock(mutex);
-      taken.clear();
-      std::swap(taken, queue);
+  // Gives whether there was much to write.
+  bool drain(Spool& spool, SteadyTime now) {
+    const Ending how = take(now);
+    if (auto status = write_taken(how, now, spool); !status) fail_with(status.error());
+    std::size_t bytes = 0;
+    for (Segment& segment : taken) {
+      bytes += segment.raw.size();
+      memory->give_back(std::move(segment.raw));
     }
-    std::size_t at = 0;
-    while (at < taken.size()) {
-      Item item;
-      std::memcpy(&item, taken.data() + at, sizeof(Item));
-      const BytesView data = BytesView(taken).subspan(at + sizeof(Item), item.size);
-      at += sizeof(Item) + item.size;
-      if (auto status = apply(item, data, spool); !status) fail_with(status.error());
-    }
-    if (!taken.empty()) waiting_bytes.fetch_sub(taken.size());
-    if (taken.capacity() > 4 * kCongestedBytes) taken = Bytes();
+    taken.clear();
+    waiting_bytes.fetch_sub(bytes);
     if (waiting_bytes.load() < kCongestedBytes / 2 && was_congested.exchange(false) && callbacks.drained) {
       callbacks.drained();
     }
-    if (done && !discarded && callbacks.finished) callbacks.finished();
+    done = how != Ending::kNone;
+    if (how == Ending::kFinish && callbacks.finished) callbacks.finished();
+    return bytes >= kSegmentBytes;
   }
 };
 
@@ -180,26 +216,29 @@ Session::Session(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Session::~Session() { finish({}); }
 
 void Session::write(EventKind kind, BytesView data) {
-  const SteadyTime now = state_->clock.steady();
-  while (!data.empty()) {  // in pieces whose size an Item can say
-    const BytesView piece = data.first(std::min<std::size_t>(data.size(), std::size_t{1} << 20));
-    data = data.subspan(piece.size());
-    state_->push({.event = kind, .at = now, .size = static_cast<std::uint32_t>(piece.size())}, piece);
-  }
+  state_->add([&](EventBuffer& events, SteadyTime now) {
+    data = events.put(kind, data, now);
+    return !data.empty();
+  });
 }
 
 void Session::resize(std::uint16_t columns, std::uint16_t rows) {
-  state_->push({.kind = Item::Kind::kResize, .at = state_->clock.steady(), .columns = columns, .rows = rows}, {});
+  state_->add([&](EventBuffer& events, SteadyTime now) {
+    events.put_resize(columns, rows, now);
+    return false;
+  });
 }
 
-void Session::finish(const SessionEnd& end) { state_->push_last(Item::Kind::kFinish, end); }
-void Session::discard() { state_->push_last(Item::Kind::kDiscard, {}); }
+void Session::finish(const SessionEnd& end) { state_->end(State::Ending::kFinish, end); }
+void Session::discard() { state_->end(State::Ending::kDiscard, {}); }
 
 bool Session::congested() const {
   if (state_->waiting_bytes.load(std::memory_order_relaxed) <= kCongestedBytes) return false;
   state_->was_congested.store(true);
   // The thread may have drained between the two lines, and then calls nobody: look again.
-  return state_->waiting_bytes.load() > kCongestedBytes / 2;
+  if (state_->waiting_bytes.load() <= kCongestedBytes / 2) return false;
+  state_->wake->ask();  // whatever is too little to wake it for must not wait for the tick now
+  return true;
 }
 
 bool Session::failed() const { return state_->failed.load(); }
@@ -256,11 +295,15 @@ class Syncer {
 
 struct Recorder::State {
   State(Spool& recorder_spool, const Clock& recorder_clock)
-      : spool(recorder_spool), clock(recorder_clock), wake(std::make_shared<Wake>()) {}
+      : spool(recorder_spool),
+        clock(recorder_clock),
+        wake(std::make_shared<Wake>()),
+        memory(std::make_shared<SegmentMemory>()) {}
 
   Spool& spool;
   const Clock& clock;
   std::shared_ptr<Wake> wake;
+  std::shared_ptr<SegmentMemory> memory;
   std::mutex mutex;
   std::vector<std::shared_ptr<Session::State>> sessions;  // guarded by mutex
   bool stopping = false;                                  // guarded by wake->mutex
@@ -298,11 +341,9 @@ struct Recorder::State {
     if (stopping_now) {
       for (const auto& session : all) Session(session).finish({});
     }
-    for (const auto& session : all) {
-      session->drain(spool);
-      if (session->done || session->failed) continue;
-      if (auto status = session->writer.flush_due(clock.steady()); !status) session->fail_with(status.error());
-    }
+    bool busy = false;
+    for (const auto& session : all) busy |= session->drain(spool, clock.steady());
+    if (!busy) memory->release();
     const SteadyTime began = clock.steady();
     check_limit(all, began);
     for (const auto& session : all) {
@@ -348,10 +389,10 @@ const Spool& Recorder::spool() const { return state_->spool; }
 
 Result<std::unique_ptr<Session>> Recorder::open(const Header& header, Session::Callbacks callbacks,
                                                 std::span<const Recipient> recipients) {
-  MEZ_TRY(Writer writer, state_->spool.create(header, state_->clock.steady(), recipients));
+  const SteadyTime began = state_->clock.steady();
+  MEZ_TRY(Writer writer, state_->spool.create(header, began, recipients));
   auto session = std::make_shared<Session::State>(header.session_id, std::move(writer), std::move(callbacks),
-                                                  state_->clock, state_->wake);
-  session->synced_at = state_->clock.steady();
+                                                  state_->clock, began, state_->wake, state_->memory);
   {
     const std::lock_guard lock(state_->mutex);
     state_->sessions.push_back(session);

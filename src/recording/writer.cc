@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <deque>
 #include <optional>
 
 #include "base/file.hh"
@@ -18,120 +19,187 @@ namespace {
 
 constexpr std::size_t kMaxIndexEntries = 4096;
 constexpr std::uint64_t kIndexStepBytes = 256 * 1024;
-// After a segment that does not compress (a file that is copied), so many are stored as they are before the next try.
-constexpr int kStoredInARow = 31;
+// A segment of this size that does not compress (a file that is copied) says enough of those after it: so many are
+// stored as they are before the next try.
+constexpr std::size_t kTellingBytes = 64 * 1024;
+constexpr int kStoredInARow = 15;
+// Written at once: enough that dropping it from the cache is worth its while.
+constexpr std::size_t kBulkBytes = 256 * 1024;
+constexpr std::size_t kPageBytes = 4096;
+constexpr std::size_t kMaxPieces = 1024;  // IOV_MAX
+#ifndef RWF_DONTCACHE
+constexpr int RWF_DONTCACHE = 0x80;  // since Linux 6.14
+#endif
 
 }  // namespace
 
 struct Writer::State {
+  explicit State(SteadyTime now) : events(now) {}
+
   UniqueFd fd;
   Header header;
   Secret key;  // empty: not encrypted
   crypto::Hasher hasher{crypto::HashAlgorithm::kSha256};
   int stored_left = 0;
-  SteadyTime started;
   wire::Chain chain{};
   std::uint64_t size = 0;  // of whole segments in the file
   std::uint64_t last_ms = 0;
-  std::uint64_t segment_start_ms = 0;
-  std::optional<SteadyTime> waiting_since;  // of the oldest event in raw
-  Bytes raw;
+  EventBuffer events;
+  Bytes spare;  // memory for the events to come
   std::vector<wire::IndexEntry> index;
   std::uint64_t index_step = kIndexStepBytes;
   bool dirty = false;  // written, not yet synced
+  bool can_drop = true;
   std::optional<Error> error;
 
-  // Begins an event: gives its time since the one before it in the segment.
-  std::uint64_t advance(SteadyTime now) {
-    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now - started).count();
-    const std::uint64_t at = std::max<std::uint64_t>(last_ms, since > 0 ? static_cast<std::uint64_t>(since) : 0);
-    if (raw.empty()) {
-      segment_start_ms = at;
-      last_ms = at;
-      waiting_since = now;
-    }
-    const std::uint64_t delta = at - last_ms;
-    last_ms = at;
-    return delta;
-  }
+  // A segment on its way to the file.
+  struct Staged {
+    std::array<std::uint8_t, wire::kFrameBytes> frame;
+    std::array<std::uint8_t, 12> stored_header;
+    Bytes block;                     // made for this segment
+    std::array<BytesView, 2> parts;  // the block: of `block`, or of what the caller holds
+    Bytes hash;
 
-  // The block comes in parts, of which some may be empty.
-  Status append_segment(wire::SegmentKind kind, std::uint64_t start_ms, std::array<BytesView, 2> parts,
-                        std::size_t raw_bytes) {
-    const std::size_t plain_bytes = parts[0].size() + parts[1].size();
+    std::size_t size() const { return frame.size() + parts[0].size() + parts[1].size() + hash.size(); }
+  };
+  std::deque<Staged> staged;  // in a container that never moves them
+  std::uint64_t staged_bytes = 0;
+
+  Staged& stage() { return staged.emplace_back(); }
+
+  // Frame, seal and hash for the block that `segment.parts` has.
+  Status seal_segment(Staged& segment, wire::SegmentKind kind, std::uint64_t start_ms, std::size_t raw_bytes) {
+    const std::size_t plain_bytes = segment.parts[0].size() + segment.parts[1].size();
     const bool seal = kind == wire::SegmentKind::kEvents && !key.empty();
     const wire::Frame frame{.kind = kind,
                             .block_bytes = static_cast<std::uint32_t>(plain_bytes + (seal ? wire::kSealBytes : 0)),
                             .raw_bytes = static_cast<std::uint32_t>(raw_bytes),
                             .start_ms = start_ms};
-    const auto frame_bytes = wire::encode_frame(frame, chain);
-    Bytes sealed;
+    segment.frame = wire::encode_frame(frame, chain);
     if (seal) {
-      Bytes plain = to_bytes(parts[0]);
-      plain.insert(plain.end(), parts[1].begin(), parts[1].end());
+      Bytes plain = to_bytes(segment.parts[0]);
+      plain.insert(plain.end(), segment.parts[1].begin(), segment.parts[1].end());
       // The frame's check holds the chain: a block opens in its own place only.
-      MEZ_TRY(sealed, crypto::aead_seal(key.view(), plain, frame_bytes));
-      parts = {sealed, {}};
+      MEZ_TRY(segment.block, crypto::aead_seal(key.view(), plain, segment.frame));
+      segment.parts = {segment.block, {}};
     }
     // The hash covers chain, frame, block, in this order.
-    const Bytes hash = hasher.update(chain).update(frame_bytes).update(parts[0]).update(parts[1]).finish();
-    std::array<iovec, 4> pieces{};
-    const std::array<BytesView, 4> in_order{frame_bytes, parts[0], parts[1], hash};
-    std::size_t total = 0;
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-      pieces[i] = {const_cast<std::uint8_t*>(in_order[i].data()), in_order[i].size()};
-      total += in_order[i].size();
-    }
-    if (auto status = write_pieces(pieces); !status) {
-      // Leave whole segments only: what a full disk took half of is cut off again.
-      if (::ftruncate(fd.get(), static_cast<off_t>(size)) == 0) ::lseek(fd.get(), static_cast<off_t>(size), SEEK_SET);
-      error = wrap(status.error(), "writing the recording").error();
-      return std::unexpected(*error);
-    }
-    std::ranges::copy(hash, chain.begin());
-    size += total;
-    dirty = true;
+    hasher.update(chain).update(segment.frame).update(segment.parts[0]).update(segment.parts[1]);
+    segment.hash = hasher.finish();
+    std::ranges::copy(segment.hash, chain.begin());
+    staged_bytes += segment.size();
     return {};
   }
 
-  Status write_pieces(std::span<iovec> pieces) {
-    while (!pieces.empty()) {
-      const ssize_t count = ::writev(fd.get(), pieces.data(), static_cast<int>(pieces.size()));
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return fail_errno(errno, "write");
-      auto written = static_cast<std::size_t>(count);
-      while (!pieces.empty() && written >= pieces.front().iov_len) {
-        written -= pieces.front().iov_len;
+  // Compresses, unless what came before did not.
+  Status stage_events(const Segment& events_of) {
+    const Bytes& raw = events_of.raw;
+    note_in_index(events_of.start_ms);
+    last_ms = std::max(last_ms, events_of.end_ms);
+    Staged& segment = stage();
+    if (stored_left > 0) {
+      --stored_left;
+      segment.stored_header = wire::stored_frame_header(raw.size());
+      segment.parts = {segment.stored_header, raw};
+    } else {
+      segment.block = wire::compress(raw);
+      segment.parts = {segment.block, {}};
+      if (raw.size() >= kTellingBytes && segment.block.size() > raw.size() / 16 * 15) stored_left = kStoredInARow;
+    }
+    return seal_segment(segment, wire::SegmentKind::kEvents, events_of.start_ms, raw.size());
+  }
+
+  Status stage_block(wire::SegmentKind kind, Bytes block, std::size_t raw_bytes) {
+    Staged& segment = stage();
+    segment.block = std::move(block);
+    segment.parts = {segment.block, {}};
+    return seal_segment(segment, kind, last_ms, raw_bytes);
+  }
+
+  // Writes what is staged.
+  Status commit(Cache cache) {
+    std::vector<iovec> pieces;
+    pieces.reserve(staged.size() * 4);
+    for (const Staged& segment : staged) {
+      for (const BytesView piece :
+           {BytesView(segment.frame), segment.parts[0], segment.parts[1], BytesView(segment.hash)}) {
+        if (!piece.empty()) pieces.push_back({const_cast<std::uint8_t*>(piece.data()), piece.size()});
+      }
+    }
+    // The last page is kept: the next bytes go there, and would have to read it again.
+    const std::uint64_t whole_pages = (size + staged_bytes) / kPageBytes * kPageBytes;
+    const bool drop = cache == Cache::kDropped && can_drop && staged_bytes >= kBulkBytes;
+    std::span<iovec> rest = pieces;
+    std::uint64_t written = 0;
+    Status status;
+    if (drop) status = write_pieces(rest, whole_pages - size, RWF_DONTCACHE, written);
+    if (status) status = write_pieces(rest, staged_bytes - written, 0, written);
+    if (!status) {
+      // Leave whole segments only: the one that a full disk took a part of is cut off again.
+      for (const Staged& segment : staged) {
+        if (segment.size() > written) break;
+        written -= segment.size();
+        size += segment.size();
+      }
+      if (::ftruncate(fd.get(), static_cast<off_t>(size)) == 0) ::lseek(fd.get(), static_cast<off_t>(size), SEEK_SET);
+      return give_up(wrap(status.error(), "writing the recording").error());
+    }
+    size += staged_bytes;
+    dirty = true;
+    staged_bytes = 0;
+    staged.clear();
+    return {};
+  }
+
+  Status give_up(const Error& why) {
+    error = why;
+    staged.clear();
+    return std::unexpected(why);
+  }
+
+  // Writes so many bytes of the pieces and takes them off; `written` grows by what was.
+  Status write_pieces(std::span<iovec>& pieces, std::uint64_t bytes, int flags, std::uint64_t& written) {
+    while (bytes > 0) {
+      std::size_t count = 0;
+      std::uint64_t chosen = 0;
+      while (chosen < bytes && count < std::min(pieces.size(), kMaxPieces)) chosen += pieces[count++].iov_len;
+      // The last one may be wanted in part.
+      const std::size_t over = chosen > bytes ? static_cast<std::size_t>(chosen - bytes) : 0;
+      pieces[count - 1].iov_len -= over;
+      const ssize_t result = ::pwritev2(fd.get(), pieces.data(), static_cast<int>(count), -1, flags);
+      const int problem = errno;
+      pieces[count - 1].iov_len += over;
+      if (result < 0 && problem == EINTR) continue;
+      if (result < 0 && flags != 0 && (problem == EOPNOTSUPP || problem == ENOSYS || problem == EINVAL)) {
+        can_drop = false;
+        flags = 0;
+        continue;
+      }
+      if (result < 0) return fail_errno(problem, "write");
+      auto gone = static_cast<std::size_t>(result);
+      bytes -= gone;
+      written += gone;
+      while (gone > 0 && gone >= pieces.front().iov_len) {
+        gone -= pieces.front().iov_len;
         pieces = pieces.subspan(1);
       }
-      if (pieces.empty()) break;
-      pieces.front().iov_base = static_cast<std::uint8_t*>(pieces.front().iov_base) + written;
-      pieces.front().iov_len -= written;
+      if (gone == 0) continue;
+      pieces.front().iov_base = static_cast<std::uint8_t*>(pieces.front().iov_base) + gone;
+      pieces.front().iov_len -= gone;
     }
     return {};
   }
 
-  // Compresses, unless what came before did not and this can be stored as it is.
-  Status append_events() {
-    if (stored_left > 0 && raw.size() <= wire::kMaxStoredBytes) {
-      --stored_left;
-      const auto header_bytes = wire::stored_frame_header(raw.size());
-      return append_segment(wire::SegmentKind::kEvents, segment_start_ms, {header_bytes, raw}, raw.size());
-    }
-    const Bytes block = wire::compress(raw);
-    if (raw.size() >= kSegmentBytes && block.size() > raw.size() / 16 * 15) stored_left = kStoredInARow;
-    return append_segment(wire::SegmentKind::kEvents, segment_start_ms, {block, {}}, raw.size());
-  }
-
-  void note_in_index() {
-    if (!index.empty() && size < index.back().offset + index_step) return;
+  void note_in_index(std::uint64_t start_ms) {
+    const std::uint64_t offset = size + staged_bytes;
+    if (!index.empty() && offset < index.back().offset + index_step) return;
     if (index.size() == kMaxIndexEntries) {  // every other one goes, and they come half as often
       std::size_t kept = 0;
       for (std::size_t i = 0; i < index.size(); i += 2) index[kept++] = index[i];
       index.resize(kept);
       index_step *= 2;
     }
-    index.push_back({segment_start_ms, size});
+    index.push_back({start_ms, offset});
   }
 };
 
@@ -145,7 +213,7 @@ Result<Writer> Writer::create(const std::filesystem::path& path, const Header& h
   if (!is_session_id(header.session_id)) {
     return fail(ErrorCode::kInvalidArgument, "a recording needs a session id (a UUID in lower case)");
   }
-  auto state = std::make_unique<State>();
+  auto state = std::make_unique<State>(now);
   state->header = header;
   state->header.keys.clear();
   if (!recipients.empty()) {
@@ -156,7 +224,6 @@ Result<Writer> Writer::create(const std::filesystem::path& path, const Header& h
   if (json.size() > kMaxHeaderBytes * 4) return fail(ErrorCode::kInvalidArgument, "the recording's header is too long");
   state->fd.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!state->fd) return fail_errno(errno, fmt::format("making the recording {}", path.native()));
-  state->started = now;
   Bytes preamble = to_bytes(wire::kMagic);
   wire::put_u32(preamble, static_cast<std::uint32_t>(json.size()));
   preamble.insert(preamble.end(), json.begin(), json.end());
@@ -174,21 +241,25 @@ Result<Writer> Writer::create(const std::filesystem::path& path, const Header& h
 Status Writer::write(EventKind kind, BytesView data, SteadyTime now) {
   if (state_->error) return std::unexpected(*state_->error);
   while (!data.empty()) {
-    const BytesView piece = data.first(std::min(data.size(), wire::kMaxDataBytes));
-    data = data.subspan(piece.size());
-    const std::uint64_t delta = state_->advance(now);
-    wire::put_data(state_->raw, kind, delta, piece);
-    if (state_->raw.size() >= kSegmentBytes) MEZ_CHECK(flush());
+    data = state_->events.put(kind, data, now);
+    if (state_->events.full()) MEZ_CHECK(flush());
   }
   return {};
 }
 
 Status Writer::resize(std::uint16_t columns, std::uint16_t rows, SteadyTime now) {
   if (state_->error) return std::unexpected(*state_->error);
-  const std::uint64_t delta = state_->advance(now);
-  wire::put_resize(state_->raw, delta, columns, rows);
-  if (state_->raw.size() >= kSegmentBytes) MEZ_CHECK(flush());
-  return {};
+  state_->events.put_resize(columns, rows, now);
+  return state_->events.full() ? flush() : Status{};
+}
+
+Status Writer::append(std::span<const Segment> segments, Cache cache) {
+  if (state_->error) return std::unexpected(*state_->error);
+  if (segments.empty()) return {};
+  for (const Segment& segment : segments) {
+    if (auto status = state_->stage_events(segment); !status) return state_->give_up(status.error());
+  }
+  return state_->commit(cache);
 }
 
 Status Writer::flush_due(SteadyTime now) {
@@ -198,17 +269,14 @@ Status Writer::flush_due(SteadyTime now) {
 
 Status Writer::flush() {
   if (state_->error) return std::unexpected(*state_->error);
-  if (state_->raw.empty()) return {};
-  state_->note_in_index();
-  MEZ_CHECK(state_->append_events());
-  state_->raw.clear();
-  state_->waiting_since.reset();
-  return {};
+  if (state_->events.empty()) return {};
+  Segment segment = state_->events.take(std::move(state_->spare));
+  auto status = append({&segment, 1});
+  state_->spare = std::move(segment.raw);
+  return status;
 }
 
-SteadyTime Writer::next_flush() const {
-  return state_->waiting_since ? *state_->waiting_since + kFlushInterval : SteadyTime::max();
-}
+SteadyTime Writer::next_flush() const { return state_->events.due(); }
 
 Status Writer::sync() {
   if (!state_->dirty) return {};
@@ -223,9 +291,13 @@ Status Writer::sync() {
 
 Status Writer::finish(const SessionEnd& end, SteadyTime now) {
   if (state_->error) return std::unexpected(*state_->error);
-  const std::uint64_t delta = state_->advance(now);
-  wire::put_end(state_->raw, delta, end);
+  state_->events.put_end(end, now);
   MEZ_CHECK(flush());
+  return finish();
+}
+
+Status Writer::finish() {
+  if (state_->error) return std::unexpected(*state_->error);
   Bytes index;
   wire::IndexEntry last;
   for (const wire::IndexEntry& entry : state_->index) {
@@ -233,12 +305,11 @@ Status Writer::finish(const SessionEnd& end, SteadyTime now) {
     wire::put_varint(index, entry.offset - last.offset);
     last = entry;
   }
-  const std::uint64_t index_offset = state_->size;
-  MEZ_CHECK(
-      state_->append_segment(wire::SegmentKind::kIndex, state_->last_ms, {wire::compress(index), {}}, index.size()));
   Bytes footer;
-  wire::put_u64(footer, index_offset);
-  MEZ_CHECK(state_->append_segment(wire::SegmentKind::kFooter, state_->last_ms, {footer, {}}, footer.size()));
+  wire::put_u64(footer, state_->size);
+  MEZ_CHECK(state_->stage_block(wire::SegmentKind::kIndex, wire::compress(index), index.size()));
+  MEZ_CHECK(state_->stage_block(wire::SegmentKind::kFooter, std::move(footer), sizeof(std::uint64_t)));
+  MEZ_CHECK(state_->commit(Cache::kKept));
   return sync();
 }
 

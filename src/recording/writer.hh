@@ -2,19 +2,17 @@
 // docs/recording-format.md
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 
 #include "base/clock.hh"
-#include "recording/event.hh"
+#include "recording/event_buffer.hh"
 #include "recording/header.hh"
 
 namespace mezite::recording {
 
-inline constexpr std::size_t kSegmentBytes = 64 * 1024;  // of events, before compression
-inline constexpr std::chrono::milliseconds kFlushInterval{1000};
 inline constexpr std::string_view kFileSuffix = ".mezrec";
 
 class Writer {
@@ -32,6 +30,12 @@ class Writer {
   // call gives that error, and the file ends with the last whole segment.
   Status write(EventKind kind, BytesView data, SteadyTime now);
   Status resize(std::uint16_t columns, std::uint16_t rows, SteadyTime now);
+
+  // Segments that somebody else has filled, in place of the calls above: all in one go, none of them empty. kDropped
+  // is for bulk data: it leaves the kernel's cache as soon as the disk has it, so that the next bytes find warm memory
+  // and the node's other files stay cached; where the kernel or the file system can't, nothing else changes.
+  enum class Cache : std::uint8_t { kKept, kDropped };
+  Status append(std::span<const Segment> segments, Cache cache = Cache::kKept);
 
   // Writes what is older than kFlushInterval.
   Status flush_due(SteadyTime now);
@@ -51,6 +55,8 @@ class Writer {
 
   // The end event, the index and the footer, durable. No call but the destructor may follow.
   Status finish(const SessionEnd& end, SteadyTime now);
+  // The same when the end event was in a segment that was appended.
+  Status finish();
 
   std::uint64_t size_bytes() const;  // written to the file, whole segments
   const Header& header() const;      // as it is in the file

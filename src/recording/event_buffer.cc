@@ -1,0 +1,56 @@
+#include "recording/event_buffer.hh"
+
+#include <algorithm>
+#include <utility>
+
+#include "recording/wire.hh"
+
+namespace mezite::recording {
+namespace {
+
+// More than any event needs beside its data: kind, time and length; and than an end or a resize needs as a whole.
+constexpr std::size_t kEventBytes = 64;
+static_assert(kSegmentBytes <= wire::kMaxStoredBytes);
+
+}  // namespace
+
+// Begins an event: gives its time since the one before it in the segment.
+std::uint64_t EventBuffer::advance(SteadyTime now) {
+  const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now - started_).count();
+  const std::uint64_t at = std::max<std::uint64_t>(segment_.end_ms, since > 0 ? static_cast<std::uint64_t>(since) : 0);
+  if (empty()) {
+    first_at_ = now;
+    segment_.start_ms = segment_.end_ms = at;
+  }
+  return at - std::exchange(segment_.end_ms, at);
+}
+
+BytesView EventBuffer::put(EventKind kind, BytesView data, SteadyTime now) {
+  while (!data.empty() && !full()) {
+    const std::size_t room = kSegmentBytes - segment_.raw.size() - kEventBytes / 2;
+    const BytesView piece = data.first(std::min({data.size(), wire::kMaxDataBytes, room}));
+    data = data.subspan(piece.size());
+    wire::put_data(segment_.raw, kind, advance(now), piece);
+  }
+  return data;
+}
+
+void EventBuffer::put_resize(std::uint16_t columns, std::uint16_t rows, SteadyTime now) {
+  const std::uint64_t delta = advance(now);
+  wire::put_resize(segment_.raw, delta, columns, rows);
+}
+
+void EventBuffer::put_end(const SessionEnd& end, SteadyTime now) {
+  const std::uint64_t delta = advance(now);
+  wire::put_end(segment_.raw, delta, end);
+}
+
+bool EventBuffer::full() const { return segment_.raw.size() + kEventBytes > kSegmentBytes; }
+
+Segment EventBuffer::take(Bytes memory) {
+  memory.clear();
+  const std::uint64_t last_ms = segment_.end_ms;
+  return std::exchange(segment_, {.raw = std::move(memory), .start_ms = last_ms, .end_ms = last_ms});
+}
+
+}  // namespace mezite::recording
