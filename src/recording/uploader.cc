@@ -32,17 +32,31 @@ Result<std::size_t> read_at(int fd, std::uint64_t offset, std::span<std::uint8_t
   return got;
 }
 
-Result<Bytes> hash_file(int fd, std::uint64_t size) {
+struct Checked {
+  Header header;
+  Bytes sha256;
+};
+
+// Hash and chain from one reading. kCorrupt: the file itself.
+Result<Checked> check(int fd, std::uint64_t size) {
   crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
-  Bytes buffer(kChunkBytes);
-  for (std::uint64_t at = 0; at < size;) {
-    MEZ_TRY(const std::size_t got, read_at(fd, at, buffer));
-    if (got == 0) return fail(ErrorCode::kIo, "a recording of the spool became shorter while it was read");
-    const std::size_t used = static_cast<std::size_t>(std::min<std::uint64_t>(got, size - at));
-    hasher.update(BytesView(buffer).first(used));
-    at += used;
+  std::uint64_t at = 0;
+  const Pull pull = [&](std::span<std::uint8_t> buffer) -> Result<std::size_t> {
+    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - at));
+    MEZ_TRY(const std::size_t got, read_at(fd, at, buffer.first(want)));
+    if (got < want) return fail(ErrorCode::kIo, "a recording of the spool became shorter while it was read");
+    hasher.update(BytesView(buffer).first(got));
+    at += got;
+    return got;
+  };
+  MEZ_TRY(Reader reader, Reader::open(pull, {.content = ReadOptions::Content::kChain}));
+  for (;;) {
+    MEZ_TRY(const auto event, reader.next());
+    if (!event) break;
   }
-  return hasher.finish();
+  Bytes rest(kChunkBytes);  // behind what a reader takes for the end
+  while (at < size) MEZ_CHECK(pull(rest));
+  return Checked{.header = reader.header(), .sha256 = hasher.finish()};
 }
 
 bool is_unreachable(ErrorCode code) {
@@ -89,23 +103,18 @@ SteadyTime Uploader::run_once() {
 
 Status Uploader::upload(std::string_view session_id) {
   const auto path = spool_.path_of(session_id);
-  auto reader = Reader::open_file(path);
-  if (!reader && reader.error().code != ErrorCode::kCorrupt) return std::unexpected(reader.error());
-  auto verified = reader ? verify_file(path) : Result<Verified>(std::unexpected(reader.error()));
-  if (!verified) {
-    if (verified.error().code != ErrorCode::kCorrupt) return std::unexpected(verified.error());
-    return fail(ErrorCode::kInvalidArgument, "{}{}", kLocalFault, verified.error().message);
-  }
-  if (reader->header().session_id != session_id) {
-    return fail(ErrorCode::kInvalidArgument, "{}its header is of the session {}", kLocalFault,
-                reader->header().session_id);
-  }
-  const std::string header_json = header_to_json(reader->header());
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0) return fail_errno(errno, "opening a recording of the spool");
   const auto size = static_cast<std::uint64_t>(info.st_size);
-  MEZ_TRY(const Bytes sha256, hash_file(fd.get(), size));
+  const auto checked = check(fd.get(), size);
+  if (!checked && checked.error().code != ErrorCode::kCorrupt) return std::unexpected(checked.error());
+  if (!checked) return fail(ErrorCode::kInvalidArgument, "{}{}", kLocalFault, checked.error().message);
+  const auto& [header, sha256] = *checked;
+  if (header.session_id != session_id) {
+    return fail(ErrorCode::kInvalidArgument, "{}its header is of the session {}", kLocalFault, header.session_id);
+  }
+  const std::string header_json = header_to_json(header);
 
   // An empty chunk asks how much is held: after a lost answer or a restart it goes on from there.
   MEZ_TRY(PutReceipt receipt, target_.put({.session_id = session_id, .header_json = header_json}));
