@@ -1,6 +1,8 @@
 """Sessions are recorded, listed, played and exported; what an accident leaves is kept."""
 import json
+import os
 import re
+from pathlib import Path
 
 from harness.terminal import Terminal
 from harness.wait import until
@@ -108,3 +110,19 @@ def test_events_of_an_agent_without_hub_arrive_later(fresh):
     start = cluster.wait_audit("session.start")
     cluster.wait_audit("session.end", lambda e: e["session_id"] == start["session_id"])
     cluster.wait_recording(lambda r: r["session_id"] == start["session_id"])
+
+
+def test_uploads_give_way_to_sessions(cluster):
+    """Hashing and sending what was recorded waits for what sessions need now, and makes nothing else wait."""
+    cluster.ssh("alice", "web-01", "head -c 300000 /dev/urandom | wc -c")
+    start = cluster.wait_audit("session.end")
+    cluster.wait_recording(lambda r: r["session_id"] == start["session_id"])
+    agent = cluster.agents["web-01"].pid
+    nice = {}
+    for task in Path(f"/proc/{agent}/task").iterdir():
+        # The name stands in parentheses and may hold anything; the 19th field, from the 3rd on behind it.
+        rest = (task / "stat").read_text().rpartition(")")[2].split()
+        nice.setdefault((task / "comm").read_text().strip(), set()).add(int(rest[16]))
+    uploads = nice.pop("uploads")
+    own = os.getpriority(os.PRIO_PROCESS, agent)
+    assert uploads == {min(own + 10, 19)} and set().union(*nice.values()) == {own}, (uploads, nice)

@@ -1,5 +1,9 @@
 #include "agent/outbox/senders.hh"
 
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <random>
 
 #include "agent/hub/control.hh"
@@ -17,6 +21,9 @@ constexpr std::chrono::seconds kSpoolLook{10};
 constexpr std::size_t kMaxTold = 1024;
 constexpr std::size_t kMaxExcerptBytes = 4096;
 constexpr unsigned kMaxUnreadable = 3;
+
+// How much nicer the thread that uploads is: hashing and sending a gigabyte can wait for what sessions need now.
+constexpr int kUploadNice = 10;
 
 // What gRPC can carry as text and the hub takes at all.
 bool can_be_sent(const std::string& line) { return line.size() <= audit::kMaxEventJsonBytes && is_valid_utf8(line); }
@@ -183,6 +190,10 @@ void RecordingSender::stop() {
 }
 
 void RecordingSender::run() {
+  ::pthread_setname_np(::pthread_self(), "uploads");
+  // This thread alone: Linux has a nice value for each (nptl(7)).
+  errno = 0;
+  if (::nice(kUploadNice) == -1 && errno != 0) log::warn("uploads run with the priority of sessions");
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (std::exchange(kicked_, false)) uploader_.retry_now();

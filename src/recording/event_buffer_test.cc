@@ -1,0 +1,147 @@
+// Session data becomes segments: none too long, none of the data lost or out of order, times that never go back.
+#include "recording/event_buffer.hh"
+
+#include <gtest/gtest.h>
+
+#include "recording/test_support.hh"
+#include "recording/wire.hh"
+
+namespace mezite::recording {
+namespace {
+
+using namespace std::chrono_literals;
+
+const SteadyTime kStart{1h};
+
+std::vector<Event> events_of(const Segment& segment) {
+  std::vector<Event> events;
+  wire::Cursor cursor{segment.raw};
+  std::uint64_t at_ms = segment.start_ms;
+  while (!cursor.empty()) {
+    auto event = wire::get_event(cursor, at_ms);
+    if (!event) {
+      ADD_FAILURE() << "a malformed event";
+      break;
+    }
+    events.push_back(*std::move(event));
+  }
+  EXPECT_EQ(at_ms, segment.end_ms);
+  return events;
+}
+
+Bytes counting(std::size_t size) {
+  Bytes bytes(size);
+  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::uint8_t>(i * 31 + i / 251);
+  return bytes;
+}
+
+TEST(EventBuffer, FillsSegmentsAndLosesNothing) {
+  for (const std::size_t piece : {1U, 63U, 1000U, 32'768U, 131'071U, 700'001U}) {
+    SCOPED_TRACE(piece);
+    const Bytes sent = counting(700'001);
+    EventBuffer buffer(kStart);
+    std::string got;
+    int full = 0;
+    const auto collect = [&](const Segment& segment) {
+      EXPECT_LE(segment.raw.size(), kSegmentBytes);
+      for (const Event& event : events_of(segment)) got += as_text(event.data);
+    };
+    for (std::size_t at = 0; at < sent.size(); at += piece) {
+      BytesView rest = BytesView(sent).subspan(at, std::min(piece, sent.size() - at));
+      while (!rest.empty()) {
+        rest = buffer.put(EventKind::kOutput, rest, kStart);
+        EXPECT_TRUE(rest.empty() || buffer.full());
+        if (!buffer.full()) continue;
+        ++full;
+        EXPECT_GT(buffer.size_bytes(), kSegmentBytes - 64);
+        collect(buffer.take());
+      }
+    }
+    collect(buffer.take());
+    EXPECT_GE(full, 5);
+    EXPECT_TRUE(buffer.empty());
+    EXPECT_EQ(got, as_text(sent));
+  }
+}
+
+TEST(EventBuffer, HasRoomForAnEndOrAResizeUnlessItIsFull) {
+  for (std::size_t size = kSegmentBytes - 200; size < kSegmentBytes; ++size) {
+    EventBuffer buffer(kStart);
+    const Bytes data(size, 'x');
+    buffer.put(EventKind::kStdout, data, kStart);
+    if (buffer.full()) continue;
+    // The longest there is.
+    buffer.put_end({.exit_code = -1, .signal = std::string(64, 'S')}, kStart + 2'000'000h);
+    EXPECT_LE(buffer.size_bytes(), kSegmentBytes) << size;
+  }
+}
+
+TEST(EventBuffer, TimesNeverGoBack) {
+  EventBuffer buffer(kStart);
+  EXPECT_EQ(buffer.due(), SteadyTime::max());
+  buffer.put(EventKind::kOutput, as_bytes("a"), kStart + 500ms);
+  EXPECT_EQ(buffer.due(), kStart + 500ms + kFlushInterval);
+  buffer.put(EventKind::kOutput, as_bytes("b"), kStart + 400ms);
+  buffer.put_resize(80, 24, kStart + 600ms);
+  const Segment first = buffer.take();
+  buffer.put(EventKind::kOutput, as_bytes("c"), kStart - 1s);
+  buffer.put(EventKind::kOutput, as_bytes("d"), kStart + 700ms);
+  const Segment second = buffer.take();
+  std::vector<std::chrono::milliseconds> times;
+  for (const Segment* segment : {&first, &second}) {
+    for (const Event& event : events_of(*segment)) times.push_back(event.at);
+  }
+  EXPECT_EQ(times, (std::vector<std::chrono::milliseconds>{500ms, 500ms, 600ms, 600ms, 700ms}));
+  EXPECT_EQ(second.start_ms, 600U);
+}
+
+TEST(EventBuffer, UsesTheMemoryItIsGiven) {
+  EventBuffer buffer(kStart);
+  buffer.put(EventKind::kOutput, as_bytes("a"), kStart);
+  Bytes memory = counting(kSegmentBytes);
+  const std::uint8_t* place = memory.data();
+  EXPECT_EQ(events_of(buffer.take(std::move(memory))).size(), 1U);
+  EXPECT_TRUE(buffer.empty());
+  buffer.put(EventKind::kOutput, as_bytes("b"), kStart);
+  EXPECT_EQ(buffer.take().raw.data(), place);
+}
+
+// Bytes that leave the cache at once go to the disk in whole pages and a rest: nothing may be lost at the seams.
+TEST(Writer, AppendsTheSameWhateverTheCache) {
+  for (const bool encrypted : {false, true}) {
+    const TempFolder folder;
+    const Identity identity = Identity::generate();
+    const std::vector<Recipient> recipients(encrypted ? 1 : 0, identity.recipient());
+    Writer writer = Writer::create(folder / "a", some_header(), kStart, recipients).value();
+    EventBuffer buffer(kStart);
+    std::string sent;
+    std::uint32_t random = 7;
+    for (int round = 0; round < 24; ++round) {
+      std::vector<Segment> segments;
+      for (int i = 0; i <= round % 6; ++i) {
+        Bytes data(round % 5 == 0 ? 100 + static_cast<std::size_t>(i) : 120'000);
+        for (auto& byte : data) {
+          random = random * 1664525 + 1013904223;
+          byte = static_cast<std::uint8_t>(round % 4 == 0 ? 'x' : random >> 24);
+        }
+        sent += as_text(data);
+        EXPECT_TRUE(buffer.put(EventKind::kStdout, data, kStart + round * 1s).empty());
+        segments.push_back(buffer.take());
+      }
+      const auto before = writer.size_bytes();
+      ASSERT_TRUE(writer.append(segments, round % 3 == 0 ? Writer::Cache::kKept : Writer::Cache::kDropped));
+      EXPECT_GT(writer.size_bytes(), before);
+      EXPECT_EQ(std::filesystem::file_size(folder / "a"), writer.size_bytes());
+    }
+    ASSERT_TRUE(writer.finish({.exit_code = 0, .signal = ""}, kStart + 1h));
+    Reader reader = Reader::open_file(folder / "a", {.identity = encrypted ? &identity : nullptr}).value();
+    std::string got;
+    for (auto event = reader.next().value(); event; event = reader.next().value()) got += as_text(event->data);
+    EXPECT_TRUE(reader.complete());
+    EXPECT_EQ(got.size(), sent.size());
+    EXPECT_TRUE(got == sent);
+  }
+}
+
+}  // namespace
+}  // namespace mezite::recording
