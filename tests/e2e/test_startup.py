@@ -125,6 +125,38 @@ def test_no_flags_lead_to_migrate():
     assert done.returncode == 2
 
 
+WRONG_CALLS = {
+    "mezctl recordings play": ("ID is missing", "mezctl recordings play f81d4fae-7dec-41d0-a765-00a0c91e6bf6"),
+    "mezctl recordings rm": ("ID is missing", "mezctl recordings rm f81d4fae-7dec-41d0-a765-00a0c91e6bf6 --yes"),
+    "mezctl recordings export --format=text": ("ID is missing", "mezctl recordings export"),
+    "mezctl recordings search --user=alice": ("TEXT is missing", "mezctl recordings search 'rm -rf' --since=7d;"),
+    "mezctl recordings reindex it": ("'it' is one argument too many", "mezctl recordings reindex"),
+    "mezctl recordings play a --fast": ("no option '--fast'",),
+    "mezctl users get": ("NAME is missing: which user", "mezctl users get NAME"),
+    "mezctl nodes rm": ("NAME is missing", "mezctl nodes rm"),
+    "mezctl ca unrevoke": ("ID is missing", "mezctl ca unrevoke"),
+    "mezctl login": ("USERNAME is missing", "--username=alice"),
+    "mezctl roles explain --user=alice": ("--node is missing", "--node=web-01"),
+    "mezctl roles create": ("--from-file is missing", "--from-file=developer.yaml"),
+    "mezctl recordings": ("one of these commands is missing: ls, play",),
+    "mezctl recordings paly": ("'paly' is none of these commands",),
+    "msh play": ("SESSION is missing", "msh play "),
+    "msh proxy ssh": ("TARGET is missing", "ProxyCommand"),
+    "msh completion": ("SHELL is missing", "msh completion bash"),
+    "msh status now": ("'now' is one argument too many", "msh status"),
+}
+
+
+@pytest.mark.parametrize("call", WRONG_CALLS)
+def test_wrong_calls_say_what_is_missing_with_an_example(call):
+    program, *arguments = call.split()
+    done = subprocess.run([BIN / program, *arguments], capture_output=True, text=True)
+    assert done.returncode == 2 and not done.stdout, done
+    assert done.stderr.count("\n") == 1 and "is required" not in done.stderr, done.stderr
+    for text in WRONG_CALLS[call]:
+        assert text in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("program", ["mezhub", "mezd", "mezctl", "msh"])
 def test_help_and_version(program):
     shown = subprocess.run([str(BIN / program), "--help"], capture_output=True, text=True, timeout=patience())
