@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/text.hh"
+#include "store/collect.hh"
 
 namespace mezite::audit {
 
@@ -30,21 +31,18 @@ Result<std::vector<Row>> load_page(store::Database& database, std::int64_t from,
       reader.query("SELECT sequence, id, event_type, timestamp, user_name, session_id, json, key_id, prev_hmac, hmac"
                    " FROM audit_events WHERE sequence >= ?1 ORDER BY sequence LIMIT ?2",
                    {from, rows_wanted}));
-  std::vector<Row> page;
-  while (true) {
-    MEZ_TRY(bool more, rows.next());
-    if (!more) return page;
-    page.push_back({.sequence = rows.integer(0),
-                    .id = rows.text(1),
-                    .event_type = rows.text(2),
-                    .timestamp = rows.integer(3),
-                    .user_name = rows.text(4),
-                    .session_id = rows.text(5),
-                    .json = rows.text(6),
-                    .key_id = rows.text(7),
-                    .prev_hmac = rows.bytes(8),
-                    .hmac = rows.bytes(9)});
-  }
+  return store::collect(std::move(rows), [](const store::Rows& row) {
+    return Row{.sequence = row.integer(0),
+               .id = row.text(1),
+               .event_type = row.text(2),
+               .timestamp = row.integer(3),
+               .user_name = row.text(4),
+               .session_id = row.text(5),
+               .json = row.text(6),
+               .key_id = row.text(7),
+               .prev_hmac = row.bytes(8),
+               .hmac = row.bytes(9)};
+  });
 }
 
 // Where the text that begins at `at` (a quote) ends: behind its closing quote; npos when it does not.

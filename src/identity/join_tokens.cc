@@ -6,6 +6,7 @@
 #include "crypto/hash.hh"
 #include "crypto/random.hh"
 #include "identity/columns.hh"
+#include "store/collect.hh"
 
 namespace mezite::identity {
 
@@ -161,12 +162,7 @@ Result<std::vector<JoinToken>> JoinTokens::list() const {
   MEZ_TRY(auto reader, database_.snapshot());
   static const std::string sql = std::string(kColumns) + "ORDER BY created_at DESC, id";
   MEZ_TRY(auto rows, reader.query(sql));
-  std::vector<JoinToken> tokens;
-  while (true) {
-    MEZ_TRY(bool more, rows.next());
-    if (!more) return tokens;
-    tokens.push_back(read_row(rows));
-  }
+  return store::collect(std::move(rows), read_row);
 }
 
 Status JoinTokens::remove(std::string_view id) {

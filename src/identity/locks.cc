@@ -5,6 +5,7 @@
 
 #include "base/id.hh"
 #include "base/text.hh"
+#include "store/collect.hh"
 #include "store/settings.hh"
 
 namespace mezite::identity {
@@ -48,18 +49,15 @@ Result<std::vector<Lock>> Locks::active() const {
   MEZ_TRY(auto rows, reader.query("SELECT id, kind, name, message, created_by, created_at, expires_at FROM locks WHERE"
                                   " expires_at IS NULL OR expires_at > ?1 ORDER BY created_at, id",
                                   {clock_.now()}));
-  std::vector<Lock> locks;
-  while (true) {
-    MEZ_TRY(bool more, rows.next());
-    if (!more) return locks;
-    locks.push_back({.id = rows.text(0),
-                     .kind = rows.text(1),
-                     .name = rows.text(2),
-                     .message = rows.text(3),
-                     .created_by = rows.text(4),
-                     .created_at = rows.time(5),
-                     .expires_at = rows.optional_time(6)});
-  }
+  return store::collect(std::move(rows), [](const store::Rows& row) {
+    return Lock{.id = row.text(0),
+                .kind = row.text(1),
+                .name = row.text(2),
+                .message = row.text(3),
+                .created_by = row.text(4),
+                .created_at = row.time(5),
+                .expires_at = row.optional_time(6)};
+  });
 }
 
 Status Locks::remove(std::string_view id) {

@@ -7,6 +7,7 @@
 #include "base/text.hh"
 #include "identity/columns.hh"
 #include "identity/names.hh"
+#include "store/collect.hh"
 
 namespace mezite::identity {
 
@@ -153,12 +154,7 @@ Result<std::vector<Node>> Nodes::list() const {
   MEZ_TRY(auto reader, database_.snapshot());
   static const std::string sql = std::string(kColumns) + "ORDER BY lower(name)";
   MEZ_TRY(auto rows, reader.query(sql));
-  std::vector<Node> nodes;
-  while (true) {
-    MEZ_TRY(bool more, rows.next());
-    if (!more) return nodes;
-    nodes.push_back(read_row(rows));
-  }
+  return store::collect(std::move(rows), read_row);
 }
 
 Result<Node> Nodes::get(std::string_view name_or_id) const {

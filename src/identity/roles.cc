@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.hh"
+#include "store/collect.hh"
 #include "store/settings.hh"
 
 namespace mezite::identity {
@@ -26,12 +27,7 @@ Result<StoredRole> load(store::Session& session, std::string_view name) {
 Result<std::vector<StoredRole>> load_all(store::Session& session) {
   static const std::string sql = std::string(kColumns) + "ORDER BY name";
   MEZ_TRY(auto rows, session.query(sql));
-  std::vector<StoredRole> roles;
-  while (true) {
-    MEZ_TRY(bool more, rows.next());
-    if (!more) return roles;
-    roles.push_back(read_row(rows));
-  }
+  return store::collect(std::move(rows), read_row);
 }
 
 enum class Origin { kBuiltIn, kUser };

@@ -7,6 +7,7 @@
 #include "identity/columns.hh"
 #include "spiffe/jwt_svid.hh"
 #include "spiffe/selector.hh"
+#include "store/collect.hh"
 #include "store/settings.hh"
 
 namespace mezite::identity {
@@ -33,14 +34,7 @@ Workload read_row(const store::Rows& rows) {
   return out;
 }
 
-Result<std::vector<Workload>> read_all(store::Rows rows) {
-  std::vector<Workload> found;
-  while (true) {
-    MEZ_TRY(bool more, rows.next());
-    if (!more) return found;
-    found.push_back(read_row(rows));
-  }
-}
+Result<std::vector<Workload>> read_all(store::Rows rows) { return store::collect(std::move(rows), read_row); }
 
 Result<Workload> find_one(store::Session& session, std::string_view name, std::string_view spiffe_id) {
   static const std::string sql = std::string(kColumns) + "WHERE id = ?1 OR spiffe_id = ?2 ORDER BY id";

@@ -4,6 +4,7 @@
 
 #include "base/id.hh"
 #include "base/text.hh"
+#include "store/collect.hh"
 #include "store/settings.hh"
 
 namespace mezite::pki {
@@ -87,19 +88,16 @@ Result<std::vector<Revocation>> Revocations::list() const {
                                   " FROM revocations WHERE expires_at IS NULL OR expires_at > ?1"
                                   " ORDER BY created_at, id",
                                   {clock_.now()}));
-  std::vector<Revocation> found;
-  while (true) {
-    MEZ_TRY(bool more, rows.next());
-    if (!more) return found;
-    found.push_back({.id = rows.text(0),
-                     .kind = rows.text(1),
-                     .value = rows.text(2),
-                     .user = rows.text(3),
-                     .reason = rows.text(4),
-                     .created_by = rows.text(5),
-                     .created_at = rows.time(6),
-                     .expires_at = rows.optional_time(7)});
-  }
+  return store::collect(std::move(rows), [](const store::Rows& row) {
+    return Revocation{.id = row.text(0),
+                      .kind = row.text(1),
+                      .value = row.text(2),
+                      .user = row.text(3),
+                      .reason = row.text(4),
+                      .created_by = row.text(5),
+                      .created_at = row.time(6),
+                      .expires_at = row.optional_time(7)};
+  });
 }
 
 Result<Revocation> Revocations::remove(std::string_view id) {

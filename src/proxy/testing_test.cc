@@ -129,9 +129,10 @@ Ran Hub::curl(const std::string& arguments, const std::string& path) {
 }
 
 std::string Hub::wait_event(const std::string& type, const std::vector<std::string>& texts) {
-  auto deadline = std::chrono::steady_clock::now() + net::testing::kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + net::testing::kPatience;
   std::string seen;
-  while (std::chrono::steady_clock::now() < deadline) {
+  for (;;) {
+    const std::int64_t last = services->audit->last_sequence();
     auto events = services->audit->list({.type = type});
     EXPECT_TRUE(events);
     seen.clear();
@@ -141,7 +142,9 @@ std::string Hub::wait_event(const std::string& type, const std::vector<std::stri
       if (all) return event.json;
       seen += event.json + "\n";
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // the log has no way to wait for an event
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) break;
+    services->audit->await_beyond(last, left);
   }
   ADD_FAILURE() << "no event " << type << " with " << ::testing::PrintToString(texts) << " in\n" << seen;
   return {};

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <thread>
 
 #include "recording/live.hh"
+#include "recording/news.hh"
 #include "recording/recorder.hh"
 #include "recording/storage.hh"
 #include "recording/test_support.hh"
@@ -23,25 +23,17 @@ class SwitchedTarget final : public UploadTarget {
   explicit SwitchedTarget(LocalStorage& storage) : storage_(storage) {}
   Result<PutReceipt> put(const PutRequest& request) override {
     const ErrorCode code = refuse_with.load();
-    if (down) return fail(code, "the hub is away");
-    return storage_.put(kOwner, request);
+    auto receipt = down ? Result<PutReceipt>(fail(code, "the hub is away")) : storage_.put(kOwner, request);
+    news.tell();
+    return receipt;
   }
+  News news;
   std::atomic<bool> down = false;
   std::atomic<ErrorCode> refuse_with = ErrorCode::kUnavailable;
 
  private:
   LocalStorage& storage_;
 };
-
-template <class Condition>
-bool wait_for(Condition condition) {
-  const auto limit = std::chrono::steady_clock::now() + 30s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > limit) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
 
 struct LiveTest : ::testing::Test {
   TempFolder folder;
@@ -51,13 +43,25 @@ struct LiveTest : ::testing::Test {
   ManualClock clock;  // of the streams alone
   std::unique_ptr<LiveStreams> live = std::make_unique<LiveStreams>(target, clock);
   Header header = some_header();
-  Recorder recorder{spool, system_clock()};  // last: its thread uses the others
+  std::optional<Recorder> recorder{std::in_place, spool, system_clock()};  // last: its thread uses the others
 
   std::unique_ptr<Session> begin() {
     return recorder
-        .open(header, {.finished = [this] { live->close(header.session_id); },
-                       .synced = [this](std::uint64_t bytes) { live->synced(header.session_id, bytes); }})
+        ->open(header, {.finished =
+                            [this] {
+                              live->close(header.session_id);
+                              target.news.tell();
+                            },
+                        .synced =
+                            [this](std::uint64_t bytes) {
+                              live->synced(header.session_id, bytes);
+                              target.news.tell();
+                            }})
         .value();
+  }
+  template <class Condition>
+  bool wait_for(Condition condition) {
+    return target.news.wait_for(condition);
   }
   std::string at_hub() {
     const auto chunk = storage.read(header.session_id, 0, 1 << 20);
@@ -113,7 +117,10 @@ TEST_F(LiveTest, AStreamThatCannotBeOpenedSaysWhy) {
 TEST_F(LiveTest, AStreamThatIsBehindForTooLongIsLostOnce) {
   auto session = begin();
   std::atomic<int> lost = 0;
-  ASSERT_TRUE(live->open(header.session_id, spool.live_path_of(header.session_id), [&](const Error&) { ++lost; }));
+  ASSERT_TRUE(live->open(header.session_id, spool.live_path_of(header.session_id), [&](const Error&) {
+    ++lost;
+    target.news.tell();
+  }));
   target.down = true;
   session->write(EventKind::kOutput, as_bytes("x"));
   ASSERT_TRUE(wait_for([&] {
@@ -129,7 +136,10 @@ TEST_F(LiveTest, AStreamThatIsBehindForTooLongIsLostOnce) {
 TEST_F(LiveTest, ARefusalForGoodIsALossAtOnce) {
   auto session = begin();
   std::atomic<int> lost = 0;
-  ASSERT_TRUE(live->open(header.session_id, spool.live_path_of(header.session_id), [&](const Error&) { ++lost; }));
+  ASSERT_TRUE(live->open(header.session_id, spool.live_path_of(header.session_id), [&](const Error&) {
+    ++lost;
+    target.news.tell();
+  }));
   target.refuse_with = ErrorCode::kPermissionDenied;
   target.down = true;
   session->write(EventKind::kOutput, as_bytes("x"));
@@ -139,7 +149,9 @@ TEST_F(LiveTest, ARefusalForGoodIsALossAtOnce) {
 TEST_F(LiveTest, ASessionThatNeverBeganLeavesNothing) {
   auto session = begin();
   session->discard();
-  EXPECT_TRUE(wait_for([&] { return !std::filesystem::exists(spool.live_path_of(header.session_id)); }));
+  session.reset();
+  recorder.reset();  // when all that waited has been done
+  EXPECT_FALSE(std::filesystem::exists(spool.live_path_of(header.session_id)));
   EXPECT_TRUE(spool.waiting()->empty());
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/text.hh"
 #include "recording/search/commands.hh"
+#include "store/collect.hh"
 
 namespace mezite::recording {
 namespace {
@@ -150,20 +151,17 @@ Result<std::vector<IndexedCommand>> CommandIndex::find(const CommandFilter& filt
   statement.bind(" ORDER BY c.timestamp DESC, c.number DESC LIMIT ", limit);
   MEZ_TRY(auto reader, database_.snapshot());
   MEZ_TRY(auto rows, reader.query(statement.sql, std::span<const store::Parameter>(statement.parameters)));
-  std::vector<IndexedCommand> found;
-  while (true) {
-    MEZ_TRY(const bool more, rows.next());
-    if (!more) return found;
-    found.push_back({.number = rows.integer(0),
-                     .session_id = rows.text(1),
-                     .user = rows.text(2),
-                     .login = rows.text(3),
-                     .node = rows.text(4),
-                     .kind = rows.text(5),
-                     .time = rows.time(6),
-                     .offset = std::chrono::milliseconds(rows.integer(7)),
-                     .command = rows.text(8)});
-  }
+  return store::collect(std::move(rows), [](const store::Rows& row) {
+    return IndexedCommand{.number = row.integer(0),
+                          .session_id = row.text(1),
+                          .user = row.text(2),
+                          .login = row.text(3),
+                          .node = row.text(4),
+                          .kind = row.text(5),
+                          .time = row.time(6),
+                          .offset = std::chrono::milliseconds(row.integer(7)),
+                          .command = row.text(8)};
+  });
 }
 
 }  // namespace mezite::recording
