@@ -47,7 +47,7 @@ def make_tls(folder: Path, address: str = "127.0.0.1") -> Path:
 class Webhook:
     """An HTTPS server. mode: "ok", a status as text, "redirect", "slow", "cut"."""
 
-    def __init__(self, tls: Path, mode: str = "ok", redirect_to: str = ""):
+    def __init__(self, tls: Path, mode: str = "ok", redirect_to: str = "", port: int = 0):
         self.mode, self.redirect_to = mode, redirect_to
         self.calls: list[tuple[dict, bytes]] = []  # those that were answered with 200
         self.tries = 0
@@ -86,7 +86,7 @@ class Webhook:
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls / "server.pem", tls / "server.key")
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", port), Handler)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
         self.url = f"https://127.0.0.1:{self.port}/hook?source=mezite"
