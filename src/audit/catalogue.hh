@@ -53,6 +53,7 @@ enum class EventKind : std::uint8_t {
   kSessionRecordingAccessed,
   kSessionRecordingSearched,
   kSessionRecordingAltered,
+  kSessionRecordingReindexed,
   kRecordingBacklog,
   kRecordingBacklogGone,
   kSftpOpen,
@@ -214,6 +215,9 @@ inline constexpr std::array kCatalogue = std::to_array<EventInfo>({
     {EventKind::kSessionRecordingAltered, "session.recording.altered", "T2025W", "Recording altered",
      "A recording came that is not what the node wrote during the session: somebody rewrote it there. It is kept, and "
      "says so wherever it is listed or played."},
+    {EventKind::kSessionRecordingReindexed, "session.recording.reindexed", "T2026I", "Recording found again",
+     "A recording on the hub's disk or in S3 was taken back into a list that had lost it; details.vouched says whether "
+     "the log has its SHA-256 from the time when it came, error_message what is wrong with it."},
     {EventKind::kRecordingBacklog, "recording.backlog", "T2024W", "Recordings wait at a node",
      "A node's spool is four fifths full, or full, or a recording has waited for an hour; told again while it lasts. "
      "What a full spool means for new sessions: details.policy."},

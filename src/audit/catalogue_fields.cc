@@ -61,6 +61,7 @@ constexpr std::array kDetails = std::to_array<TypeDetails>({
     {"session.recording.altered", "size_bytes, sha256"},
     {"session.recording.deleted", "user, node"},
     {"session.recording.failed", "login, while, set_aside"},
+    {"session.recording.reindexed", "user, node, size_bytes, sha256, storage, vouched"},
     {"session.recording.searched", "text, user, node, session, since, until, found"},
     {"session.recording.uploaded", "size_bytes, bytes, sha256, storage"},
     {"session.rejected", "login, while, reason, kind"},

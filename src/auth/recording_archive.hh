@@ -26,6 +26,7 @@ class RecordingArchive {
   ~RecordingArchive();
 
   void kick();  // a recording has become complete
+  recording::ObjectStore& store() { return *store_; }
   // In Prometheus' text form.
   std::string metrics() const;
 

@@ -27,6 +27,31 @@ std::size_t worker_count(const Config& config) {
 constexpr net::Admission::Limits kAnonymousLimits{
     .per_second = 20, .burst = 100, .half_open_per_source = 32, .half_open = 512, .sources = 65536};
 
+// Nothing is taken in by itself: it may take long, and what was removed on purpose should not come back unasked.
+void warn_of_unindexed(const Services& services) {
+  const auto found = services.recordings.unindexed();
+  if (!found) {
+    log::warn("the folder of recordings could not be read", {{"error", found.error()}});
+  } else if (!found->session_ids.empty()) {
+    log::warn(
+        "there are recordings that are not listed, as index.jsonl does not have them; run "
+        "`mezctl recordings reindex`",
+        {{"recordings", found->session_ids.size()}, {"folder", services.config.recordings_path().native()}});
+  }
+  if (services.recording_archive && services.recordings.index_was_missing()) {
+    const std::string bucket = services.config.recording.s3_bucket;
+    if (services.authority->created_now()) {
+      log::info(
+          "a new hub lists no recordings; if the bucket has some of this cluster, run "
+          "`mezctl recordings reindex`",
+          {{"bucket", bucket}});
+    } else {
+      log::warn("index.jsonl is not there, so recordings in S3 are not listed; run `mezctl recordings reindex`",
+                {{"bucket", bucket}});
+    }
+  }
+}
+
 }  // namespace
 
 struct Services::Parts {
@@ -122,6 +147,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
   };
   MEZ_TRY(services->recording_archive,
           RecordingArchive::open(services->config, services->recordings, std::move(tell), clock));
+  warn_of_unindexed(*services);
   if (services->authority->created_now()) {
     for (const pki::AuthorityStatus& ca : services->authority->status()) {
       audit::Event event = audit::make_event(audit::EventKind::kCaCreated, clock);

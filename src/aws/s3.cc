@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/ascii.hh"
 #include "base/log.hh"
 #include "base/text.hh"
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMaxMessageBytes = 400;
 constexpr std::size_t kMaxIdBytes = 2048;
+constexpr std::string_view kMetadataPrefix = "x-amz-meta-";
 
 // The text of the first element of that name. S3's answers are flat, and hold no comments and no CDATA.
 std::string element(std::string_view xml, std::string_view name) {
@@ -68,6 +70,7 @@ ErrorCode code_of(int status, const std::string& code) {
 
 std::string_view permission_of(std::string_view operation) {
   if (operation == "GetObject" || operation == "DeleteObject" || operation == "CreateBucket") return operation;
+  if (operation == "ListObjectsV2") return "ListBucket";
   return operation == "AbortMultipartUpload" ? operation : "PutObject";
 }
 
@@ -137,7 +140,9 @@ Request S3::request(std::string_view method, std::string_view key) const {
   return request;
 }
 
-void S3::add_encryption(Request& request) const {
+void S3::describe(Request& request, const Metadata& metadata) const {
+  request.headers.add("Content-Type", "application/octet-stream");
+  for (const auto& [name, value] : metadata) request.headers.add(fmt::format("X-Amz-Meta-{}", name), value);
   if (options_.encryption == S3Options::Encryption::kNone) return;
   const bool kms = options_.encryption == S3Options::Encryption::kKms;
   request.headers.add("X-Amz-Server-Side-Encryption", kms ? "aws:kms" : "AES256");
@@ -152,13 +157,14 @@ Result<net::http::ClientResponse> S3::call(std::string_view operation, const Req
   for (bool bucket_made = false;; bucket_made = true) {
     auto answer = client_.call(operation, request, body, repeat);
     if (!answer) return wrap(answer.error(), subject());
-    // What goes wrong late in finishing an upload comes with status 200 and an error for a body.
-    if (answer->response.status / 100 == 2 && answer->response.body.find("<Error>") == std::string::npos) {
+    // What goes wrong late in finishing an upload comes with status 200 and an error for a body. An object's own bytes
+    // may read like one.
+    const bool succeeded = answer->response.status / 100 == 2;
+    if (succeeded && (operation == "GetObject" || answer->response.body.find("<Error>") == std::string::npos)) {
       return std::move(answer->response);
     }
-    const ServiceError error =
-        answer->response.status / 100 == 2 ? read_error(answer->response) : std::move(answer->error);
-    const int status = answer->response.status / 100 == 2 ? 500 : answer->response.status;
+    const ServiceError error = succeeded ? read_error(answer->response) : std::move(answer->error);
+    const int status = succeeded ? 500 : answer->response.status;
     if (error.code == "NoSuchBucket" && options_.missing_bucket == S3Options::MissingBucket::kCreate && !bucket_made &&
         permission_of(operation) == "PutObject") {
       MEZ_CHECK(create_bucket());
@@ -189,19 +195,17 @@ Status S3::create_bucket() {
               made->error.message, made->response.status, next_step(code, "CreateBucket", options_.bucket));
 }
 
-Status S3::put(std::string_view key, std::string_view body) {
+Status S3::put(std::string_view key, std::string_view body, const Metadata& metadata) {
   Request wanted = request("PUT", key);
-  wanted.headers.add("Content-Type", "application/octet-stream");
-  add_encryption(wanted);
+  describe(wanted, metadata);
   MEZ_CHECK(call("PutObject", wanted, body, key));
   return {};
 }
 
-Result<std::string> S3::begin_upload(std::string_view key) {
+Result<std::string> S3::begin_upload(std::string_view key, const Metadata& metadata) {
   Request wanted = request("POST", key);
   wanted.query = {{"uploads", ""}};
-  wanted.headers.add("Content-Type", "application/octet-stream");
-  add_encryption(wanted);
+  describe(wanted, metadata);
   MEZ_TRY(const auto answer, call("CreateMultipartUpload", wanted, "", key));
   std::string id = element(answer.body, "UploadId");
   if (id.empty() || id.size() > kMaxIdBytes || printable(id) != id) {
@@ -254,6 +258,12 @@ Result<S3::Range> S3::get(std::string_view key, std::uint64_t offset, std::size_
     return range;
   }
   range.data = to_bytes(as_bytes(answer->body));
+  for (const auto& [name, value] : answer->headers.all()) {
+    const std::string in_lower = lower(name);
+    if (in_lower.starts_with(kMetadataPrefix)) {
+      range.metadata.emplace_back(in_lower.substr(kMetadataPrefix.size()), value);
+    }
+  }
   if (answer->status == 200) {  // the store does not know ranges: all of it came
     range.object_bytes = range.data.size();
     range.data.erase(range.data.begin(), range.data.begin() + static_cast<std::ptrdiff_t>(
@@ -269,6 +279,33 @@ Result<S3::Range> S3::get(std::string_view key, std::uint64_t offset, std::size_
     return fail(ErrorCode::kProtocol, "s3:GetObject {} gave a range that was not asked for", key);
   }
   return range;
+}
+
+Result<S3::Page> S3::list(std::string_view prefix, std::string_view start_after, std::string_view token) {
+  Request wanted = request("GET", "");
+  wanted.query = {{"list-type", "2"}, {"max-keys", "500"}, {"prefix", std::string(prefix)}};
+  if (!token.empty()) {
+    wanted.query.emplace_back("continuation-token", token);
+  } else if (!start_after.empty()) {
+    wanted.query.emplace_back("start-after", start_after);
+  }
+  MEZ_TRY(const auto answer, call("ListObjectsV2", wanted, "", prefix));
+  const std::string_view body = answer.body;
+  if (body.find("<ListBucketResult") == body.npos) {
+    return fail(ErrorCode::kProtocol, "s3:ListObjectsV2 {} gave no list", options_.bucket);
+  }
+  Page page;
+  constexpr std::string_view kObject = "<Contents>";
+  for (std::size_t at = 0; (at = body.find(kObject, at)) != body.npos;) {
+    const std::size_t end = body.find("</Contents>", at);
+    page.keys.push_back(element(body.substr(at, end == body.npos ? end : end - at), "Key"));
+    at += kObject.size();
+  }
+  if (element(body, "IsTruncated") == "true") page.next = element(body, "NextContinuationToken");
+  if (page.next.size() > kMaxIdBytes || printable(page.next) != page.next || (!token.empty() && page.next == token)) {
+    return fail(ErrorCode::kProtocol, "s3:ListObjectsV2 {} gave no token for what comes next", options_.bucket);
+  }
+  return page;
 }
 
 Status S3::remove(std::string_view key) {

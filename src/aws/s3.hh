@@ -36,10 +36,13 @@ class S3 {
   static constexpr std::uint64_t kMinPartBytes = std::uint64_t{5} << 20;
   static constexpr std::uint64_t kMaxParts = 10'000;
 
-  Status put(std::string_view key, std::string_view body);
+  // What is kept with an object and comes with it: names in lower case, printable ASCII, together under 2 KiB.
+  using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+  Status put(std::string_view key, std::string_view body, const Metadata& metadata = {});
 
   // The id of an upload whose parts may come in any order, and again.
-  Result<std::string> begin_upload(std::string_view key);
+  Result<std::string> begin_upload(std::string_view key, const Metadata& metadata = {});
   // number: from 1. Gives the part's ETag.
   Result<std::string> put_part(std::string_view key, std::string_view upload_id, std::uint64_t number,
                                std::string_view body);
@@ -51,11 +54,20 @@ class S3 {
   struct Range {
     Bytes data;
     std::uint64_t object_bytes = 0;
+    Metadata metadata;
   };
   // Needs s3:GetObject. Fewer bytes only at the object's end.
   Result<Range> get(std::string_view key, std::uint64_t offset, std::size_t max_bytes);
   // Needs s3:DeleteObject. No error when there is none.
   Status remove(std::string_view key);
+
+  struct Page {
+    std::vector<std::string> keys;  // in the order of their bytes
+    std::string next;               // the token of the page after it; empty: there is none
+  };
+  // Some of the keys that begin with the prefix and come after `start_after`; with a token those of that page. Needs
+  // s3:ListBucket.
+  Result<Page> list(std::string_view prefix, std::string_view start_after, std::string_view token = {});
 
   void interrupt() { client_.interrupt(); }
 
@@ -66,7 +78,7 @@ class S3 {
   S3(Endpoint endpoint, S3Options options, std::string path_prefix, std::shared_ptr<CredentialChain> credentials,
      const Clock& clock);
   Request request(std::string_view method, std::string_view key) const;
-  void add_encryption(Request& request) const;
+  void describe(Request& request, const Metadata& metadata) const;
   Result<net::http::ClientResponse> call(std::string_view operation, const Request& request, std::string_view body,
                                          std::string_view key, Repeat repeat = Repeat::kSafe);
   Status create_bucket();

@@ -83,6 +83,58 @@ TEST_F(S3Test, OutagesAreTriedAgainAndRefusalsNameTheRight) {
   EXPECT_EQ(open()->put("k", "x").error().code, ErrorCode::kResourceExhausted);
 }
 
+TEST_F(S3Test, WhatIsKeptWithAnObjectGoesAndComesBack) {
+  ASSERT_TRUE(open()->put("k", "x", {{"sha256", "abc"}}));
+  EXPECT_TRUE(has(last(), "X-Amz-Meta-Sha256: abc\r\n") || has(last(), "X-Amz-Meta-sha256: abc\r\n")) << last();
+  EXPECT_TRUE(has(last(), "x-amz-meta-sha256")) << "it is signed: " << last();
+  answer({{200, "<UploadId>u</UploadId>"}});
+  ASSERT_TRUE(open()->begin_upload("k", {{"sha256", "abc"}}));
+  EXPECT_TRUE(has(last(), "x-amz-meta-sha256")) << last();
+  answer({{.status = 200, .body = "0123456789", .headers = "x-amz-meta-sha256: abc\r\nX-AMZ-META-Ended-At: then\r\n"}});
+  const auto range = open()->get("k", 0, 4);
+  ASSERT_TRUE(range);
+  EXPECT_EQ(range->metadata, (S3::Metadata{{"sha256", "abc"}, {"ended-at", "then"}}));
+}
+
+TEST_F(S3Test, AnObjectThatReadsLikeAnErrorIsNone) {
+  answer({{200, "echo '<Error><Code>NoSuchKey</Code></Error>'"}});
+  const auto range = open()->get("k", 0, 100);
+  ASSERT_TRUE(range) << range.error().message;
+  EXPECT_EQ(range->data.size(), 44U);
+}
+
+TEST_F(S3Test, ListsPageByPage) {
+  answer(
+      {{200,
+        "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>bucket</Name>"
+        "<IsTruncated>true</IsTruncated><Contents><Key>p/a&amp;b</Key><Size>3</Size></Contents><Contents><Key>p/c</Key>"
+        "</Contents><NextContinuationToken>1+/=&amp;</NextContinuationToken></ListBucketResult>"}});
+  auto page = open()->list("p/", "p/0 1");
+  ASSERT_TRUE(page) << page.error().message;
+  EXPECT_EQ(page->keys, (std::vector<std::string>{"p/a&b", "p/c"}));
+  EXPECT_EQ(page->next, "1+/=&");
+  EXPECT_TRUE(
+      last().starts_with("GET /bucket/?list-type=2&max-keys=500&prefix=p%2F&start-after=p%2F0%201 HTTP/1.1\r\n"))
+      << last();
+  EXPECT_FALSE(open()->list("p/", "", "1+/=&")) << "a page that leads to itself has no end";
+  answer({{200,
+           "<ListBucketResult><IsTruncated>false</IsTruncated><NextContinuationToken>x</NextContinuationToken>"
+           "</ListBucketResult>"}});
+  page = open()->list("p/", "p/0", "1+/=&");
+  ASSERT_TRUE(page);
+  EXPECT_TRUE(page->keys.empty() && page->next.empty());
+  EXPECT_TRUE(has(last(), "?continuation-token=1%2B%2F%3D%26&list-type=2&max-keys=500&prefix=p%2F HTTP/1.1\r\n"))
+      << last();
+  answer({refusal(403, "AccessDenied")});
+  EXPECT_TRUE(has(open()->list("p/", "").error().message, "s3:ListBucket on the bucket"));
+  for (const char* body : {"", "<html>",
+                           "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>a\nb</"
+                           "NextContinuationToken>"}) {
+    answer({{200, body}});
+    EXPECT_FALSE(open()->list("p/", "")) << body;
+  }
+}
+
 TEST_F(S3Test, FinishingThatFailsWithStatus200IsAFailure) {
   answer({refusal(200, "InternalError")});
   const auto finished = open()->finish_upload("k", "id", {"\"e1\"", "\"e2\""});

@@ -25,6 +25,7 @@ class ScriptedServer {
     int status = 200;
     std::string body;
     bool silent = false;  // says nothing and closes
+    std::string headers{};  // more lines, each with its end
   };
   // request: head and body as they came.
   using Handler = std::function<Answer(const std::string& request)>;
@@ -66,8 +67,8 @@ class ScriptedServer {
       }
       const Answer answer = handler_(request);
       if (answer.silent) continue;
-      const std::string text = "HTTP/1.1 " + std::to_string(answer.status) +
-                               " X\r\nContent-Length: " + std::to_string(answer.body.size()) + "\r\n\r\n" + answer.body;
+      const std::string text = "HTTP/1.1 " + std::to_string(answer.status) + " X\r\n" + answer.headers +
+                               "Content-Length: " + std::to_string(answer.body.size()) + "\r\n\r\n" + answer.body;
       (void)!::send(peer.get(), text.data(), text.size(), MSG_NOSIGNAL);
     }
   }

@@ -43,10 +43,6 @@ Json to_json(const recording::StoredRecording& recording) {
 
 Response ok(const Json& body) { return Response::json(200, body.dump(-1, ' ', false, Json::error_handler_t::replace)); }
 
-std::optional<SystemTime> instant(std::int64_t ms) {
-  return ms > 0 ? std::optional(from_unix_millis(ms)) : std::nullopt;
-}
-
 Result<Response> list(Context& context, const Request& request) {
   MEZ_TRY(const auth::Caller caller, caller_of(context, request));
   MEZ_TRY(const std::int64_t since, number_of(request, "since_ms"));
@@ -54,8 +50,8 @@ Result<Response> list(Context& context, const Request& request) {
   MEZ_TRY(const std::int64_t limit, number_of(request, "limit"));
   auth::RecordingFilter filter{.user = std::string(request.query_value("user")),
                                .node = std::string(request.query_value("node")),
-                               .since = instant(since),
-                               .until = instant(until)};
+                               .since = auth::optional_time(since),
+                               .until = auth::optional_time(until)};
   if (limit > 0) filter.limit = static_cast<std::size_t>(limit);
   MEZ_TRY(const auto recordings, auth::list_recordings(context.services, caller, filter));
   Json answer = Json::array();

@@ -115,7 +115,7 @@ Status Archive::move(const StoredRecording& recording) {
   }
   auto progress = file;
   progress.replace_extension(".upload");
-  MEZ_CHECK(store_.store(id, file, progress));
+  MEZ_CHECK(store_.store(id, file, progress, {.sha256 = sha256, .ended_at = recording.ended_at}));
   MEZ_CHECK(storage_.mark_archived(id));
   if (callbacks_.stored) callbacks_.stored(recording);
   return {};

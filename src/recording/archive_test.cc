@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <set>
-#include <thread>
 
 #include "crypto/hash.hh"
 #include "recording/archive.hh"
+#include "recording/memory_store.hh"
+#include "recording/news.hh"
 #include "recording/test_support.hh"
 
 namespace mezite::recording {
@@ -18,37 +18,6 @@ using testing::HasSubstr;
 
 constexpr std::string_view kOwner = "0f0e0d0c-0b0a-4908-8706-050403020100";
 
-class MemoryStore final : public ObjectStore {
- public:
-  Status store(std::string_view id, const std::filesystem::path& file, const std::filesystem::path&) override {
-    const std::lock_guard lock(mutex);
-    ++calls;
-    if (down) return fail(ErrorCode::kUnavailable, "s3:PutObject failed: InternalError (HTTP 500)");
-    if (poisoned.contains(id)) return fail(ErrorCode::kPermissionDenied, "s3:PutObject failed: AccessDenied");
-    objects[std::string(id)] = read_file(file).value();
-    return {};
-  }
-  Result<ReadChunk> read(std::string_view id, std::uint64_t offset, std::size_t most) override {
-    const std::lock_guard lock(mutex);
-    const auto found = objects.find(id);
-    if (found == objects.end()) return fail(ErrorCode::kNotFound, "no such object");
-    const BytesView rest = BytesView(found->second).subspan(std::min<std::size_t>(offset, found->second.size()));
-    const BytesView part = rest.first(std::min({rest.size(), most, std::size_t{1000}}));
-    return ReadChunk{.data = to_bytes(part), .eof = part.size() == rest.size()};
-  }
-  Status remove(std::string_view id) override {
-    const std::lock_guard lock(mutex);
-    objects.erase(std::string(id));
-    return {};
-  }
-
-  std::mutex mutex;
-  std::map<std::string, Bytes, std::less<>> objects;
-  std::set<std::string, std::less<>> poisoned;
-  bool down = false;
-  int calls = 0;
-};
-
 struct ArchiveTest : ::testing::Test {
   TempFolder folder;
   std::unique_ptr<LocalStorage> storage =
@@ -56,15 +25,20 @@ struct ArchiveTest : ::testing::Test {
   MemoryStore store;
   ManualClock clock{};
   std::mutex mutex;
+  News news;  // a recording was moved, or could not be
   std::vector<std::string> errors;
 
   ArchiveTest() { storage->set_object_store(&store); }
 
   std::unique_ptr<Archive> start() {
     Archive::Callbacks callbacks;
+    callbacks.stored = [this](const StoredRecording&) { news.tell(); };
     callbacks.failed = [this](const StoredRecording&, const Error& error) {
-      const std::lock_guard lock(mutex);
-      errors.push_back(error.message);
+      {
+        const std::lock_guard lock(mutex);
+        errors.push_back(error.message);
+      }
+      news.tell();
     };
     return std::make_unique<Archive>(*storage, store, clock, std::move(callbacks), 7);
   }
@@ -98,24 +72,23 @@ struct ArchiveTest : ::testing::Test {
     return back.text(EventKind::kOutput);
   }
 
+  // What failed may be tried again at once.
   template <class Condition>
-  bool wait_for(Condition condition, Archive* archive = nullptr) {
-    const auto limit = std::chrono::steady_clock::now() + 30s;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > limit) return false;
-      clock.advance(1min);
-      if (archive) archive->kick();
-      std::this_thread::sleep_for(5ms);
-    }
-    return true;
+  bool wait_for(Archive& archive, Condition condition) {
+    return news.wait_for([&] {
+      if (condition()) return true;
+      clock.advance(10min);
+      archive.kick();
+      return false;
+    });
   }
 };
 
 TEST_F(ArchiveTest, MovesAndReadsFromThere) {
   const std::string id = upload();
   auto archive = start();
-  ASSERT_TRUE(wait_for([&] { return storage->get(id)->archived; }));
-  EXPECT_TRUE(wait_for([&] { return !std::filesystem::exists(storage->path_of(id)); }));
+  ASSERT_TRUE(wait_for(*archive, [&] { return storage->get(id)->archived; }));
+  EXPECT_TRUE(wait_for(*archive, [&] { return !std::filesystem::exists(storage->path_of(id)); }));
   EXPECT_EQ(read_all(id), "hello");
   archive.reset();
   // The index knows after a restart.
@@ -136,7 +109,7 @@ TEST_F(ArchiveTest, AStoreThatIsDownHoldsEverythingBackAndLosesNothing) {
   store.down = true;
   const std::string id = upload();
   auto archive = start();
-  ASSERT_TRUE(wait_for([&] { return archive->status().failures >= 3; }, archive.get()));
+  ASSERT_TRUE(wait_for(*archive, [&] { return archive->status().failures >= 3; }));
   EXPECT_EQ(read_all(id), "hello");
   EXPECT_EQ(archive->status().waiting, 1U);
   EXPECT_GT(archive->status().waiting_bytes, 0U);
@@ -144,14 +117,14 @@ TEST_F(ArchiveTest, AStoreThatIsDownHoldsEverythingBackAndLosesNothing) {
     const std::lock_guard lock(store.mutex);
     store.down = false;
   }
-  ASSERT_TRUE(wait_for([&] { return storage->get(id)->archived; }, archive.get()));
+  ASSERT_TRUE(wait_for(*archive, [&] { return storage->get(id)->archived; }));
 }
 
 TEST_F(ArchiveTest, OneThatIsRefusedHoldsUpNoOther) {
   const std::string bad = upload(), good = upload(), other = upload();
   store.poisoned.insert(bad);
   auto archive = start();
-  ASSERT_TRUE(wait_for([&] { return storage->get(good)->archived && storage->get(other)->archived; }, archive.get()));
+  ASSERT_TRUE(wait_for(*archive, [&] { return storage->get(good)->archived && storage->get(other)->archived; }));
   EXPECT_FALSE(storage->get(bad)->archived);
   EXPECT_EQ(read_all(bad), "hello");
 }
@@ -164,7 +137,7 @@ TEST_F(ArchiveTest, ACopyThatWasAlteredOnTheDiskIsNeitherStoredNorRemoved) {
     file.put('~');
   }
   auto archive = start();
-  ASSERT_TRUE(wait_for([&] { return archive->status().failures > 0; }, archive.get()));
+  ASSERT_TRUE(wait_for(*archive, [&] { return archive->status().failures > 0; }));
   archive.reset();
   EXPECT_TRUE(store.objects.empty());
   EXPECT_TRUE(std::filesystem::exists(storage->path_of(id)));
@@ -174,7 +147,7 @@ TEST_F(ArchiveTest, ACopyThatWasAlteredOnTheDiskIsNeitherStoredNorRemoved) {
 TEST_F(ArchiveTest, ARepeatedUploadOfAnArchivedOneIsAcknowledgedByItsHash) {
   const std::string id = upload();
   auto archive = start();
-  ASSERT_TRUE(wait_for([&] { return storage->get(id)->archived; }));
+  ASSERT_TRUE(wait_for(*archive, [&] { return storage->get(id)->archived; }));
   const auto size = storage->put(kOwner, {.session_id = id});
   ASSERT_TRUE(size);
   EXPECT_TRUE(size->verified);

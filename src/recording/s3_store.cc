@@ -18,6 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMaxReadBytes = std::size_t{512} << 10;
+constexpr std::string_view kSuffix = ".mezrec";
 constexpr std::size_t kMaxProgressBytes = std::size_t{4} << 20;
 
 Result<std::string> read_part(int fd, std::uint64_t offset, std::size_t size) {
@@ -30,6 +31,25 @@ Result<std::string> read_part(int fd, std::uint64_t offset, std::size_t size) {
     got += static_cast<std::size_t>(count);
   }
   return part;
+}
+
+aws::S3::Metadata to_metadata(const ObjectFacts& facts) {
+  aws::S3::Metadata metadata;
+  if (!facts.sha256.empty()) metadata.emplace_back("sha256", facts.sha256);
+  if (facts.ended_at) metadata.emplace_back("ended-at", to_rfc3339(*facts.ended_at));
+  return metadata;
+}
+
+ObjectFacts from_metadata(const aws::S3::Metadata& metadata) {
+  ObjectFacts facts;
+  for (const auto& [name, value] : metadata) {
+    if (name == "sha256" && value.size() == 64 && value.find_first_not_of("0123456789abcdef") == value.npos) {
+      facts.sha256 = value;
+    } else if (name == "ended-at") {
+      if (auto ended = parse_rfc3339(value)) facts.ended_at = *ended;
+    }
+  }
+  return facts;
 }
 
 }  // namespace
@@ -74,23 +94,25 @@ S3Store::S3Store(std::unique_ptr<aws::S3> s3, std::string prefix, std::uint64_t 
   if (!prefix_.empty() && !prefix_.ends_with('/')) prefix_ += '/';
 }
 
-std::string S3Store::key_of(std::string_view session_id) const { return prefix_ + std::string(session_id) + ".mezrec"; }
+std::string S3Store::key_of(std::string_view session_id) const {
+  return fmt::format("{}{}{}", prefix_, session_id, kSuffix);
+}
 
 Status S3Store::store(std::string_view session_id, const std::filesystem::path& file,
-                      const std::filesystem::path& progress) {
+                      const std::filesystem::path& progress, const ObjectFacts& facts) {
   if (!is_session_id(session_id)) return fail(ErrorCode::kInvalidArgument, "that is no session id");
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0) return fail_errno(errno, fmt::format("opening {}", file.native()));
   const auto size = static_cast<std::uint64_t>(info.st_size);
   const std::string key = key_of(session_id);
-  if (size > part_bytes_) return store_parts(key, fd.get(), size, progress);
+  if (size > part_bytes_) return store_parts(key, fd.get(), size, progress, to_metadata(facts));
   MEZ_TRY(const std::string body, read_part(fd.get(), 0, static_cast<std::size_t>(size)));
-  return s3_->put(key, body);
+  return s3_->put(key, body, to_metadata(facts));
 }
 
 Status S3Store::store_parts(const std::string& key, int fd, std::uint64_t size,
-                            const std::filesystem::path& progress_file) {
+                            const std::filesystem::path& progress_file, const aws::S3::Metadata& metadata) {
   Progress progress = Progress::load(progress_file);
   const std::uint64_t part_bytes = std::max(part_bytes_, (size + aws::S3::kMaxParts - 1) / aws::S3::kMaxParts);
   const std::uint64_t parts = (size + part_bytes - 1) / part_bytes;
@@ -98,7 +120,7 @@ Status S3Store::store_parts(const std::string& key, int fd, std::uint64_t size,
       progress.etags.size() > parts) {
     if (!progress.upload_id.empty()) (void)!s3_->abort_upload(key, progress.upload_id);
     progress = {.part_bytes = part_bytes, .size = size};
-    MEZ_TRY(progress.upload_id, s3_->begin_upload(key));
+    MEZ_TRY(progress.upload_id, s3_->begin_upload(key, metadata));
     MEZ_CHECK(progress.save(progress_file));
   }
   // What the store does not know any more (it may forget unfinished uploads) is begun anew the next time.
@@ -133,6 +155,29 @@ Result<ReadChunk> S3Store::read(std::string_view session_id, std::uint64_t offse
 Status S3Store::remove(std::string_view session_id) {
   if (!is_session_id(session_id)) return fail(ErrorCode::kInvalidArgument, "that is no session id");
   return s3_->remove(key_of(session_id));
+}
+
+Result<ObjectHead> S3Store::head(std::string_view session_id, std::size_t max_bytes) {
+  if (!is_session_id(session_id)) return fail(ErrorCode::kInvalidArgument, "that is no session id");
+  MEZ_TRY(auto range, s3_->get(key_of(session_id), 0, std::min(max_bytes, kMaxReadBytes)));
+  return ObjectHead{
+      .data = std::move(range.data), .size_bytes = range.object_bytes, .facts = from_metadata(range.metadata)};
+}
+
+Result<ObjectPage> S3Store::list(std::string_view after_session_id, std::string_view next) {
+  MEZ_TRY(auto listed, s3_->list(prefix_, after_session_id.empty() ? "" : key_of(after_session_id), next));
+  ObjectPage page{.session_ids = {}, .others = 0, .next = std::move(listed.next)};
+  for (std::string_view key : listed.keys) {
+    const bool named =
+        key.starts_with(prefix_) && key.ends_with(kSuffix) && key.size() > prefix_.size() + kSuffix.size();
+    if (named) key = key.substr(prefix_.size(), key.size() - prefix_.size() - kSuffix.size());
+    if (named && is_session_id(key)) {
+      page.session_ids.emplace_back(key);
+    } else {
+      ++page.others;
+    }
+  }
+  return page;
 }
 
 }  // namespace mezite::recording

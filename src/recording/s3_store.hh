@@ -18,10 +18,12 @@ class S3Store final : public ObjectStore {
   // prefix: "" or a path; a "/" is added where it does not end with one.
   S3Store(std::unique_ptr<aws::S3> s3, std::string prefix, std::uint64_t part_bytes = kPartBytes);
 
-  Status store(std::string_view session_id, const std::filesystem::path& file,
-               const std::filesystem::path& progress) override;
+  Status store(std::string_view session_id, const std::filesystem::path& file, const std::filesystem::path& progress,
+               const ObjectFacts& facts) override;
   Result<ReadChunk> read(std::string_view session_id, std::uint64_t offset, std::size_t max_bytes) override;
   Status remove(std::string_view session_id) override;
+  Result<ObjectHead> head(std::string_view session_id, std::size_t max_bytes) override;
+  Result<ObjectPage> list(std::string_view after_session_id, std::string_view next) override;
 
   std::string key_of(std::string_view session_id) const;
   const aws::CallLatency& latency() const { return s3_->latency(); }
@@ -33,7 +35,8 @@ class S3Store final : public ObjectStore {
 
  private:
   struct Progress;
-  Status store_parts(const std::string& key, int fd, std::uint64_t size, const std::filesystem::path& progress);
+  Status store_parts(const std::string& key, int fd, std::uint64_t size, const std::filesystem::path& progress,
+                     const aws::S3::Metadata& metadata);
 
   std::unique_ptr<aws::S3> s3_;
   std::string prefix_;

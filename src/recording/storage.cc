@@ -91,6 +91,8 @@ struct LocalStorage::State {
   std::mutex mutex;  // of the map and the index file; taken after an entry's, never before
   UniqueFd index;
   std::map<std::string, std::shared_ptr<Entry>, std::less<>> entries;
+  bool index_was_missing = false;
+  std::vector<std::string> removed;  // by the index; while it is read
 
   ObjectStore* store = nullptr;
 
@@ -115,36 +117,45 @@ struct LocalStorage::State {
     return {};
   }
 
-  // Lines of the index: open (header, owner), complete (size, sha256, end), archived, remove, discard.
+  // Lines of the index: open (header, owner), complete (size, sha256, end), archived, remove, discard; adopt: open and
+  // what follows it in one.
   void apply(const Json& line) {
     const auto text = [&](const char* key) {
       const auto found = line.find(key);
       return found != line.end() && found->is_string() ? found->get<std::string>() : std::string();
     };
+    const auto flag = [&](const char* key) {
+      const auto found = line.find(key);
+      return found != line.end() && found->is_boolean() && found->get<bool>();
+    };
     const std::string op = text("op");
     const std::string id = text("session_id");
     if (!is_session_id(id)) return;
-    if (op == "open") {
+    if (op == "open" || op == "adopt") {
       auto header = parse_header(line.contains("header") ? line["header"].dump() : "");
       if (!header) return;
       auto entry = std::make_shared<Entry>();
       entry->info.header = *std::move(header);
       entry->info.owner = text("owner");
       entries[id] = std::move(entry);
-    } else if (op == "complete") {
+    }
+    if (op == "complete" || op == "adopt") {
       const auto found = entries.find(id);
       if (found == entries.end()) return;
-      found->second->info.complete = true;
-      found->second->info.problem = text("problem");
-      found->second->info.sha256 = text("sha256");
+      StoredRecording& info = found->second->info;
+      info.complete = op == "complete" || flag("complete");
+      info.archived = flag("archived");
+      info.problem = text("problem");
+      info.sha256 = text("sha256");
       if (const auto size = line.find("size"); size != line.end() && size->is_number_unsigned()) {
-        found->second->info.size_bytes = size->get<std::uint64_t>();
+        info.size_bytes = size->get<std::uint64_t>();
       }
-      if (auto ended = parse_rfc3339(text("ended_at"))) found->second->info.ended_at = *ended;
+      if (auto ended = parse_rfc3339(text("ended_at"))) info.ended_at = *ended;
     } else if (op == "archived") {
       if (const auto found = entries.find(id); found != entries.end()) found->second->info.archived = true;
     } else if (op == "remove" || op == "discard") {
       entries.erase(id);
+      if (op == "remove") removed.push_back(id);
     }
   }
 
@@ -152,7 +163,8 @@ struct LocalStorage::State {
     const fs::path path = folder / "index.jsonl";
     Bytes content;
     std::error_code error;
-    if (fs::exists(path, error)) {
+    index_was_missing = !fs::exists(path, error);
+    if (!index_was_missing) {
       MEZ_TRY(content, read_file(path, kMaxIndexBytes));
     }
     const std::string_view text = as_text(content);
@@ -171,9 +183,12 @@ struct LocalStorage::State {
     if (whole != text.size() && ::ftruncate(index.get(), static_cast<off_t>(whole)) != 0) {
       return fail_errno(errno, "cutting the torn line of the recordings' index");
     }
+    for (const std::string& id : std::exchange(removed, {})) {
+      if (!entries.contains(id)) fs::remove(path_of(id), error);  // a crash came between the line and this
+    }
     for (auto& [id, entry] : entries) {
       if (entry->info.archived) {
-        fs::remove(path_of(id), error);  // a crash came between the line and this
+        fs::remove(path_of(id), error);  // as above
         continue;
       }
       const auto size = fs::file_size(path_of(id), error);
@@ -405,13 +420,13 @@ Status LocalStorage::remove(std::string_view session_id) {
   }
   MEZ_CHECK(state_->append_index({{"op", "remove"}, {"session_id", session_id}}));
   entry->gone = true;
+  const int failed = ::unlink(state_->path_of(session_id).c_str()) == 0 || errno == ENOENT ? 0 : errno;
   {
+    // After the file: one without an entry is taken for one that the index has lost.
     const std::lock_guard map_guard(state_->mutex);
     state_->entries.erase(std::string(session_id));
   }
-  if (::unlink(state_->path_of(session_id).c_str()) != 0 && errno != ENOENT) {
-    return fail_errno(errno, "removing a recording");
-  }
+  if (failed != 0) return fail_errno(failed, "removing a recording");
   return sync_directory(state_->folder);
 }
 
@@ -441,6 +456,66 @@ Status LocalStorage::mark_archived(std::string_view session_id) {
     return fail_errno(errno, "removing the local copy of a recording");
   }
   return sync_directory(state_->folder);
+}
+
+bool LocalStorage::index_was_missing() const { return state_->index_was_missing; }
+
+Result<LocalStorage::Unindexed> LocalStorage::unindexed() const {
+  std::error_code error;
+  Unindexed found;
+  fs::directory_iterator at(state_->folder, error);
+  for (; !error && at != fs::directory_iterator(); at.increment(error)) {
+    const std::string id = at->path().stem().native();
+    if (at->path().extension() != kFileSuffix || !is_session_id(id)) continue;
+    if (state_->find(id)) {
+      ++found.known;
+    } else {
+      found.session_ids.push_back(id);
+    }
+  }
+  if (error) return fail(ErrorCode::kIo, "reading {}: {}", state_->folder.native(), error.message());
+  std::ranges::sort(found.session_ids);
+  return found;
+}
+
+Status LocalStorage::adopt(const StoredRecording& recording) {
+  const std::string& id = recording.header.session_id;
+  auto entry = std::make_shared<Entry>();
+  entry->info = recording;
+  const std::lock_guard guard(entry->mutex);  // nobody writes to it before its line is in the index
+  {
+    const std::lock_guard map_guard(state_->mutex);
+    if (!state_->entries.emplace(id, entry).second) {
+      return fail(ErrorCode::kAlreadyExists, "the index has a recording of this session");
+    }
+  }
+  const auto take = [&]() -> Status {
+    if (!recording.archived) {
+      MEZ_TRY(const UniqueFd fd, open_file(state_->path_of(id), O_RDONLY));
+      MEZ_TRY(const std::uint64_t size, size_of(fd.get()));
+      if (size != recording.size_bytes) {
+        return fail(ErrorCode::kFailedPrecondition, "the file has changed while it was read");
+      }
+    }
+    Json line{{"op", "adopt"},
+              {"session_id", id},
+              {"owner", recording.owner},
+              {"header", Json::parse(header_to_json(recording.header), nullptr, false)},
+              {"complete", recording.complete},
+              {"archived", recording.archived},
+              {"size", recording.size_bytes},
+              {"sha256", recording.sha256}};
+    if (!recording.problem.empty()) line["problem"] = recording.problem;
+    if (recording.ended_at) line["ended_at"] = to_rfc3339(*recording.ended_at);
+    return state_->append_index(line);
+  };
+  auto taken = take();
+  if (!taken) {
+    entry->gone = true;
+    const std::lock_guard map_guard(state_->mutex);
+    state_->entries.erase(id);
+  }
+  return taken;
 }
 
 Result<std::string> hash_of_file(const fs::path& path) {

@@ -60,6 +60,17 @@ class LocalStorage {
   // The object store has it durably: noted in the index, then the file goes.
   Status mark_archived(std::string_view session_id);
 
+  // There was no index when it was opened: what the folder and the object store hold is not known of.
+  bool index_was_missing() const;
+  struct Unindexed {
+    std::vector<std::string> session_ids;  // of recordings in the folder that the index does not know, ascending
+    std::int64_t known = 0;                // of those that it does
+  };
+  Result<Unindexed> unindexed() const;
+  // Takes a recording into the index that is there already, in the folder or (archived) in the object store, as it is
+  // described. kAlreadyExists: the index knows it; kFailedPrecondition: the file is not of the described size any more.
+  Status adopt(const StoredRecording& recording);
+
  private:
   struct State;
   explicit LocalStorage(std::unique_ptr<State> state);

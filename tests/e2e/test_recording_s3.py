@@ -9,6 +9,7 @@ import pytest
 from harness.cluster import BIN, Cluster
 from harness.ports import free_port
 from harness.process import Process
+from harness.recorded import add_alice, run, storage_of, text_of, wait_stored
 from harness.s3 import Fault, S3StandIn
 from harness.wait import until
 
@@ -26,32 +27,9 @@ def s3():
 @pytest.fixture
 def site(fresh):
     def make(recording: dict, env: dict) -> Cluster:
-        cluster = fresh(config={"recording": recording}, env=env)
-        cluster.role("developer", {"node_labels": {"*": "*"}, "logins": [cluster.login]})
-        cluster.user("alice", "developer")
-        cluster.start_agent("web-01")
-        cluster.login_as("alice")
-        return cluster
+        return add_alice(fresh(config={"recording": recording}, env=env))
 
     return make
-
-
-def run(cluster, command: str) -> str:
-    """The id of the recorded session."""
-    cluster.ssh("alice", "web-01", command)
-    return cluster.wait_recording(lambda r: r.get("command") == command)["session_id"]
-
-
-def storage_of(cluster, session: str) -> str:
-    return next(r["storage"] for r in cluster.recordings() if r["session_id"] == session)
-
-
-def wait_stored(cluster, session: str):
-    until(lambda: storage_of(cluster, session) == "s3", "the recording to be in S3")
-
-
-def text_of(cluster, session: str) -> str:
-    return cluster.mezctl("recordings", "export", session, "--format=text")
 
 
 def local(cluster, session: str):
@@ -203,10 +181,7 @@ def test_virtual_host_style(s3, fresh):
     script = f"mount --bind {hosts} /etc/hosts && exec {BIN}/mezhub --config={cluster.config_file}"
     cluster.hub = Process("mezhub", ["unshare", "--mount", "sh", "-c", script], cluster.dir / "mezhub.log", cluster.hub_env)
     cluster.wait_healthy()
-    cluster.role("developer", {"node_labels": {"*": "*"}, "logins": [cluster.login]})
-    cluster.user("alice", "developer")
-    cluster.start_agent("web-01")
-    cluster.login_as("alice")
+    add_alice(cluster)
     session = run(cluster, "echo by host")
     wait_stored(cluster, session)
     assert "by host" in text_of(cluster, session)
@@ -240,6 +215,14 @@ def test_s3rver_takes_small_and_large_recordings(s3rver, site):
     wait_stored(cluster, big)
     assert "to s3rver" in text_of(cluster, small)
     assert cluster.mezctl("recordings", "export", big, "--format=text")
+    listed = cluster.recordings()
+    cluster.hub.stop()
+    (cluster.data / "recordings" / "index.jsonl").unlink()
+    cluster.hub.start()
+    cluster.wait_healthy()
+    found = json.loads(cluster.mezctl("recordings", "reindex", "--format=json"))
+    assert found["taken"] == 2 and all(r["vouched"] and not r.get("reason") for r in found["recordings"]), found
+    assert cluster.recordings() == listed, "all that was known is known again"
     cluster.mezctl("recordings", "rm", "--yes", small)
     gone = cluster.mezctl("recordings", "export", small, "--format=text", check=False)
     assert gone.returncode != 0

@@ -1,7 +1,9 @@
 """A stand-in for S3: buckets in memory, Signature Version 4 verified as AWS writes it down, permissions by action and prefix,
 and failures on command."""
+import base64
 import hashlib
 import hmac
+import html
 import re
 import threading
 import time
@@ -52,6 +54,7 @@ class S3StandIn:
         self.calls: list[tuple[str, str]] = []  # (action, "bucket/key"), those refused as well
         self.locations: dict[str, str] = {}
         self.full = False
+        self.page = 1000  # objects in an answer to ListObjectsV2, at the most
         self.lock = threading.Lock()
         self.released = threading.Event()
         outer = self
@@ -266,18 +269,34 @@ class S3StandIn:
         if data is None:
             raise Refusal("NoSuchKey", 404)
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("Range", ""))
+        kept = {name: value for name, value in self.bucket(bucket).headers[key].items() if name.startswith("x-amz-meta-")}
         if not wanted:
-            return 200, {}, data
+            return 200, kept, data
         first, last = int(wanted[1]), min(int(wanted[2]), len(data) - 1)
         if first >= len(data):
             raise Refusal("InvalidRange", 416)
-        return 206, {"Content-Range": f"bytes {first}-{last}/{len(data)}"}, data[first:last + 1]
+        return 206, {"Content-Range": f"bytes {first}-{last}/{len(data)}", **kept}, data[first:last + 1]
 
     def do_DeleteObject(self, bucket, key, query, headers, body):
         self.bucket(bucket).objects.pop(key, None)
         return 204, {}, b""
 
+    def do_ListBucket(self, bucket, key, query, headers, body):
+        """ListObjectsV2. The token is nothing that a client could guess, and has letters that are to be encoded."""
+        if query.get("list-type") != "2":
+            raise Refusal("NotImplemented", 501, "only ListObjectsV2")
+        token = query.get("continuation-token")
+        after = base64.b64decode(token.removeprefix("+/=&")).decode() if token else query.get("start-after", "")
+        found = sorted((k for k in self.bucket(bucket).objects if k.startswith(query.get("prefix", "")) and k.encode() > after.encode()),
+                       key=lambda k: k.encode())
+        size = min(self.page, int(query.get("max-keys", "1000")))
+        rows = "".join(f"<Contents><Key>{html.escape(k)}</Key><Size>{len(self.bucket(bucket).objects[k])}</Size></Contents>" for k in found[:size])
+        more = len(found) > size
+        following = f"<NextContinuationToken>+/=&amp;{base64.b64encode(found[size - 1].encode()).decode()}</NextContinuationToken>" if more else ""
+        return 200, {}, (f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+                         f"<Name>{bucket}</Name><IsTruncated>{str(more).lower()}</IsTruncated>{rows}{following}</ListBucketResult>").encode()
+
     def do_HeadObject(self, *_):
         raise Refusal("Forbidden", 403)
 
-    do_HeadBucket = do_ListBucket = do_Unknown = do_HeadObject
+    do_HeadBucket = do_Unknown = do_HeadObject

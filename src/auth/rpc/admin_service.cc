@@ -82,6 +82,8 @@ class AdminService final : public v1::AdminService::CallbackService {
   MEZ_RPC(SearchRecordings, SearchRecordingsRequest, SearchRecordingsResponse, Policy::user(), search_recordings_rpc)
   MEZ_RPC(IndexRecordings, IndexRecordingsRequest, IndexRecordingsResponse, Policy::rule("recordings", "update"),
           index_recordings_rpc)
+  MEZ_RPC(ReindexRecordings, ReindexRecordingsRequest, ReindexRecordingsResponse, Policy::rule("recordings", "update"),
+          reindex_recordings_rpc)
   MEZ_RPC(DeleteRecording, NameRequest, Empty, Policy::rule("recordings", "delete"), delete_recording_rpc)
 
 #undef MEZ_RPC

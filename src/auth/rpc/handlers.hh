@@ -50,6 +50,8 @@ Status get_recording_rpc(Services&, const Call&, const v1::NameRequest&, v1::Rec
 Status read_recording_rpc(Services&, const Call&, const v1::ReadRecordingRequest&, v1::ReadRecordingResponse&);
 Status search_recordings_rpc(Services&, const Call&, const v1::SearchRecordingsRequest&, v1::SearchRecordingsResponse&);
 Status index_recordings_rpc(Services&, const Call&, const v1::IndexRecordingsRequest&, v1::IndexRecordingsResponse&);
+Status reindex_recordings_rpc(Services&, const Call&, const v1::ReindexRecordingsRequest&,
+                              v1::ReindexRecordingsResponse&);
 Status delete_recording_rpc(Services&, const Call&, const v1::NameRequest&, v1::Empty&);
 
 }  // namespace mezite::auth::rpc

@@ -1,15 +1,12 @@
 #include "auth/use/recording_search.hh"
 
 #include "auth/rpc/handlers.hh"
+#include "auth/use/recording_access.hh"
 
 namespace mezite::auth::rpc {
 namespace {
 
 constexpr std::int32_t kMaxFound = 1000;
-
-std::optional<SystemTime> instant(std::int64_t ms) {
-  return ms > 0 ? std::optional(from_unix_millis(ms)) : std::nullopt;
-}
 
 }  // namespace
 
@@ -22,8 +19,8 @@ Status search_recordings_rpc(Services& services, const Call& call, const v1::Sea
                                   .user = request.user(),
                                   .node = request.node(),
                                   .session_id = request.session_id(),
-                                  .since = instant(request.since_ms()),
-                                  .until = instant(request.until_ms())};
+                                  .since = optional_time(request.since_ms()),
+                                  .until = optional_time(request.until_ms())};
   if (request.limit() > 0) filter.limit = static_cast<std::size_t>(request.limit());
   if (request.before_ms() > 0) {
     filter.before = {.time_ms = request.before_ms(), .number = request.before_number()};

@@ -1,5 +1,6 @@
 #include "auth/rpc/handlers.hh"
 #include "auth/use/recording_access.hh"
+#include "auth/use/recording_reindex.hh"
 #include "recording/search/command_index.hh"
 
 namespace mezite::auth::rpc {
@@ -24,10 +25,6 @@ void put(const recording::StoredRecording& recording, v1::Recording& out) {
   for (const recording::SealedKey& key : recording.header.keys) out.add_recipients(to_text(key.recipient));
 }
 
-std::optional<SystemTime> instant(std::int64_t ms) {
-  return ms > 0 ? std::optional(from_unix_millis(ms)) : std::nullopt;
-}
-
 }  // namespace
 
 Status list_recordings_rpc(Services& services, const Call& call, const v1::ListRecordingsRequest& request,
@@ -37,8 +34,8 @@ Status list_recordings_rpc(Services& services, const Call& call, const v1::ListR
   }
   RecordingFilter filter{.user = request.user(),
                          .node = request.node(),
-                         .since = instant(request.since_ms()),
-                         .until = instant(request.until_ms())};
+                         .since = optional_time(request.since_ms()),
+                         .until = optional_time(request.until_ms())};
   if (request.limit() > 0) filter.limit = static_cast<std::size_t>(request.limit());
   MEZ_TRY(const auto recordings, list_recordings(services, call.caller, filter));
   for (const recording::StoredRecording& recording : recordings) put(recording, *response.add_recordings());
@@ -68,6 +65,29 @@ Status read_recording_rpc(Services& services, const Call& call, const v1::ReadRe
                                                      static_cast<std::uint64_t>(request.offset()), most));
   response.set_data(chunk.data.data(), chunk.data.size());
   response.set_eof(chunk.eof);
+  return {};
+}
+
+Status reindex_recordings_rpc(Services& services, const Call& call, const v1::ReindexRecordingsRequest& request,
+                              v1::ReindexRecordingsResponse& response) {
+  MEZ_TRY(const ReindexRun run, reindex_recordings(services, call.caller, request.after()));
+  for (const ReindexedRecording& one : run.recordings) {
+    v1::ReindexedRecording* out = response.add_recordings();
+    out->set_session_id(one.session_id);
+    out->set_storage(std::string(one.storage));
+    out->set_taken(one.taken);
+    out->set_reason(one.reason);
+    out->set_vouched(one.vouched);
+    if (!one.recording) continue;
+    out->set_user(one.recording->header.user);
+    out->set_node(one.recording->header.node);
+    out->set_started_at_ms(to_unix_millis(one.recording->header.started_at));
+    out->set_size_bytes(static_cast<std::int64_t>(one.recording->size_bytes));
+    out->set_complete(one.recording->complete);
+  }
+  response.set_known(run.known);
+  response.set_others(run.others);
+  response.set_next(run.next);
   return {};
 }
 

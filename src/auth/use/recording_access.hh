@@ -14,6 +14,11 @@ namespace mezite::auth {
 inline constexpr std::size_t kMaxPartBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxListedRecordings = 1000;
 
+// Of a request, in milliseconds since 1970; 0: none.
+inline std::optional<SystemTime> optional_time(std::int64_t unix_ms) {
+  return unix_ms > 0 ? std::optional(from_unix_millis(unix_ms)) : std::nullopt;
+}
+
 struct RecordingFilter {
   std::string user, node;                  // empty: all
   std::optional<SystemTime> since, until;  // of the session's beginning

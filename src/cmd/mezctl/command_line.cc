@@ -482,6 +482,14 @@ class CommandLine {
         "  mezctl recordings index f81d4fae-7dec-41d0-a765-00a0c91e6bf6      this one again\n"
         "Recordings are indexed when they arrive; this is for those from before, and after a restored backup.");
     index->add_option("id,--id", flags_.name, "session id; without one all that are missing");
+    with_format(command(
+        recordings, "reindex", "list recordings again that are on the hub's disk or in S3, but not listed",
+        [](Context& context) { return recordings_reindex(context); },
+        "  mezctl recordings reindex\n"
+        "  mezctl recordings reindex --format=json | jq '.recordings[] | select(.taken | not)'\n"
+        "For a hub whose recordings/index.jsonl was lost, or a new hub with the bucket of an old one. What is listed\n"
+        "stays as it is: it may run at any time, and again. 'mezctl recordings index' then makes commands "
+        "searchable."));
   }
 
   static CommandTree tree_of(const CLI::App* command) {

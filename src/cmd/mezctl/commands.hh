@@ -145,6 +145,7 @@ struct RecordingSearchFlags {
 };
 Status recordings_search(Context& context, const RecordingSearchFlags& flags);
 Status recordings_index(Context& context, const std::string& id);  // empty: those that are missing
+Status recordings_reindex(Context& context);
 struct RecordingDeleteFlags {
   std::string id;
   bool yes = false;
