@@ -24,7 +24,7 @@ class ScriptedServer {
   struct Answer {
     int status = 200;
     std::string body;
-    bool silent = false;  // says nothing and closes
+    bool silent = false;    // says nothing and closes
     std::string headers{};  // more lines, each with its end
   };
   // request: head and body as they came.

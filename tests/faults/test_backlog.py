@@ -55,12 +55,12 @@ def test_teleport_65895_webhook_that_was_away_for_a_day_gets_all_of_it(tmp_path)
         taken = time.monotonic() - first
         cluster.wait_audit("audit.sink.recovered")
         assert cluster.mezctl("audit", "verify").startswith("ok")
-        log = [event["id"] for event in reversed(cluster.audit("--limit=100000"))]
+        log = {event["id"] for event in cluster.audit("--limit=100000")}
         until(lambda: len(receiver.events()) >= len(log), "the events since then")
         assert all(is_signed(headers, body) for headers, body in receiver.calls)
         events = receiver.events()
         assert [event["sequence"] for event in events] == list(range(1, len(events) + 1)), "in order, none lost, each once"
-        assert [event["id"] for event in events[:len(log)]] == log, "what came is what is in the log"
+        assert {event["id"] for event in events[:len(log)]} == log, "what came is what is in the log"
         assert sum(event["event_type"] == "admin.call" for event in events) >= count
         print(f"\n{count} events made in {made:.1f} s; delivered in {taken:.1f} s, {len(receiver.calls)} deliveries")
     finally:
