@@ -1,7 +1,9 @@
-// Recordings, which agents upload and people replay. First byte: a whole recording, or the header alone.
+// Recordings, which agents upload and people replay. First byte: a whole recording, the header alone, or the key of a
+// chain and a recording that is read with it.
 #include <algorithm>
 #include <cstdlib>
 
+#include "recording/chain.hh"
 #include "recording/header.hh"
 #include "recording/reader.hh"
 
@@ -14,20 +16,29 @@ void expect(bool condition) {
   if (!condition) std::abort();
 }
 
-void file(BytesView input) {
+void file(BytesView input, const ReadOptions& options = {}) {
   std::size_t at = 0;
-  auto reader = Reader::open([&](std::span<std::uint8_t> buffer) -> Result<std::size_t> {
-    const std::size_t size = std::min<std::size_t>({buffer.size(), input.size() - at, 509});
-    std::copy_n(input.data() + at, size, buffer.data());
-    at += size;
-    return size;
-  });
+  auto reader = Reader::open(
+      [&](std::span<std::uint8_t> buffer) -> Result<std::size_t> {
+        const std::size_t size = std::min<std::size_t>({buffer.size(), input.size() - at, 509});
+        std::copy_n(input.data() + at, size, buffer.data());
+        at += size;
+        return size;
+      },
+      options);
   if (!reader) return;
   for (;;) {
     const auto event = reader->next();
     if (!event || !*event) break;
   }
   expect(reader->valid_bytes() <= input.size());
+}
+
+void file_with_key(BytesView input) {
+  if (input.size() < kChainKeyBytes) return;
+  ReadOptions options;
+  options.chain_key = [&](const Header&) -> Result<Secret> { return Secret(input.first(kChainKeyBytes)); };
+  file(input.subspan(kChainKeyBytes), options);
 }
 
 void header(BytesView input) {
@@ -45,6 +56,11 @@ void header(BytesView input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  data[0] % 2 == 0 ? file(BytesView(data + 1, size - 1)) : header(BytesView(data + 1, size - 1));
+  const BytesView input(data + 1, size - 1);
+  switch (data[0] % 3) {
+    case 0: file(input); break;
+    case 1: header(input); break;
+    default: file_with_key(input);
+  }
   return 0;
 }

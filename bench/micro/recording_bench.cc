@@ -79,7 +79,8 @@ void record(benchmark::State& state) {
                       .user = "alice",
                       .login = "root",
                       .node = "web-01",
-                      .kind = SessionKind::kExec};
+                      .kind = SessionKind::kExec,
+                      .chain_key = {.recipient = Identity::generate().recipient()}};
   double own = 0;
   double user = 0;
   double system = 0;

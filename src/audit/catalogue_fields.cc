@@ -65,7 +65,7 @@ constexpr std::array kDetails = std::to_array<TypeDetails>({
     {"session.recording.searched", "text, user, node, session, since, until, found"},
     {"session.recording.uploaded", "size_bytes, bytes, sha256, storage"},
     {"session.rejected", "login, while, reason, kind"},
-    {"session.start", "login, kind, recorded, client, command, subsystem"},
+    {"session.start", "login, kind, recorded, chain, client, command, subsystem"},
     {"session.tracing.failed", "login, wish"},
     {"session.tracing.lost", "login, commands, connections"},
     {"sftp.close", "login, path, mode, bytes_read, bytes_written, copied_on_server, left_open, status"},

@@ -141,6 +141,7 @@ Result<std::unique_ptr<Services>> Services::open(Config config, const Clock& clo
       std::move(config), clock,
       Parts{std::move(database), std::move(box), std::move(keys), std::move(authority), std::move(revocations),
             std::move(log), std::move(sinks), std::move(identity), std::move(recording_key), std::move(recordings)}));
+  services->recordings.set_recording_key(&services->recording_key);
   auto tell = [log = services->audit.get()](const audit::Event& event) -> Status {
     MEZ_CHECK(log->append(event));
     return {};

@@ -90,13 +90,28 @@ Result<int> two_digits(std::string_view text, int most) {
 
 }  // namespace
 
+std::string doubts_about(const RemoteRecording& remote) {
+  if (!remote.problem.empty()) {
+    return fmt::format(
+        "WARNING: this is not what the node recorded: {}; see session.recording.altered in the audit log",
+        printable(remote.problem));
+  }
+  if (!remote.chain_key.empty()) return {};
+  return "WARNING: the hub has not got the key that this recording was made for: it is checked against damage, not "
+         "against forgery";
+}
+
 Result<recording::Reader> open_recording(RemoteRecording remote, const std::string& identity_file) {
   MEZ_TRY(const auto identity, load_identity(identity_file));
+  const Secret chain_key = remote.chain_key.clone();
+  recording::ReadOptions options;
+  options.identity = identity ? &*identity : nullptr;
+  options.chain_key = [&chain_key](const recording::Header&) -> Result<Secret> { return chain_key.clone(); };
   auto cache = std::make_shared<PartCache>(std::move(remote));
   recording::Source source;
   source.read = [cache](std::uint64_t offset, std::span<std::uint8_t> buffer) { return cache->read(offset, buffer); };
   source.size = [cache] { return cache->size(); };
-  return recording::Reader::open_seekable(std::move(source), {.identity = identity ? &*identity : nullptr});
+  return recording::Reader::open_seekable(std::move(source), options);
 }
 
 Result<recording::Reader> open_recording_file(const std::string& path, const std::string& identity_file) {

@@ -15,7 +15,15 @@ struct RemoteRecording {
   // Bytes from the offset on, at most so many; empty: there are no more.
   std::function<Result<std::string>(std::uint64_t offset, std::size_t max_bytes)> fetch;
   std::function<Result<std::uint64_t>()> size;
+  Secret chain_key;     // verifies that it is what the node wrote; empty: the hub has not got it
+  std::string problem;  // what the hub found when it came; empty: nothing
 };
+// What is known of how far a recording can be believed, for the person; empty: it is verified, tags and all.
+std::string doubts_about(const RemoteRecording& remote);
+inline constexpr std::string_view kFileDoubts =
+    "a file by itself is checked against damage, not against forgery: for that play it through the hub, or compare its "
+    "SHA-256 with that of session.recording.uploaded in the audit log";
+
 // Fetches what is read, a part at a time: the first one small, so that playing begins at once. identity_file: of who it
 // is encrypted to; empty: none.
 Result<recording::Reader> open_recording(RemoteRecording remote, const std::string& identity_file);

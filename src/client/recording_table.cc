@@ -30,6 +30,8 @@ std::string recordings_table(const v1::ListRecordingsResponse& list, SystemTime 
     std::string state = "complete";
     if (!recording.complete()) {
       state = "partial";
+    } else if (!recording.problem().empty()) {
+      state = "ALTERED";
     } else if (recording.ended_at_ms() == 0) {
       state = "cut off";
     }

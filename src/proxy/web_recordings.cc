@@ -38,7 +38,8 @@ Json to_json(const recording::StoredRecording& recording) {
           {"started_at_ms", to_unix_millis(recording.header.started_at)},
           {"ended_at_ms", recording.ended_at ? to_unix_millis(*recording.ended_at) : 0},
           {"size_bytes", recording.size_bytes},
-          {"complete", recording.complete}};
+          {"complete", recording.complete},
+          {"problem", recording.problem}};
 }
 
 Response ok(const Json& body) { return Response::json(200, body.dump(-1, ' ', false, Json::error_handler_t::replace)); }
@@ -62,7 +63,9 @@ Result<Response> list(Context& context, const Request& request) {
 Result<Response> show(Context& context, const Request& request) {
   MEZ_TRY(const auth::Caller caller, caller_of(context, request));
   MEZ_TRY(const auto recording, auth::get_recording(context.services, caller, request.path_value("id")));
-  return ok(to_json(recording));
+  Json answer = to_json(recording);
+  answer["chain_key"] = to_base64(auth::chain_key_of(context.services, recording.header).view());
+  return ok(answer);
 }
 
 Result<Response> data(Context& context, const Request& request) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/text.hh"
 
@@ -55,13 +56,14 @@ Status read_size(const nlohmann::json& json, const char* key, std::uint16_t& out
 
 constexpr std::string_view kCipher = "x25519-hkdf-sha256+aes-256-gcm";
 
+nlohmann::ordered_json key_to_json(const SealedKey& key) {
+  return {
+      {"recipient", to_text(key.recipient)}, {"ephemeral", to_base64(key.ephemeral)}, {"key", to_base64(key.sealed)}};
+}
+
 nlohmann::ordered_json encryption_to_json(const std::vector<SealedKey>& keys) {
   nlohmann::ordered_json recipients = nlohmann::ordered_json::array();
-  for (const SealedKey& key : keys) {
-    recipients.push_back({{"recipient", to_text(key.recipient)},
-                          {"ephemeral", to_base64(key.ephemeral)},
-                          {"key", to_base64(key.sealed)}});
-  }
+  for (const SealedKey& key : keys) recipients.push_back(key_to_json(key));
   return {{"cipher", kCipher}, {"recipients", std::move(recipients)}};
 }
 
@@ -69,6 +71,20 @@ std::string text_of(const nlohmann::json& json, const char* name) {
   if (!json.is_object()) return {};
   const auto at = json.find(name);
   return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+std::optional<SealedKey> read_key(const nlohmann::json& json) {
+  SealedKey key;
+  const auto recipient = parse_recipient(text_of(json, "recipient"));
+  const auto ephemeral = from_base64(text_of(json, "ephemeral"));
+  auto sealed = from_base64(text_of(json, "key"));
+  if (!recipient || !ephemeral || ephemeral->size() != key.ephemeral.size() || !sealed || sealed->size() > 256) {
+    return std::nullopt;
+  }
+  key.recipient = *recipient;
+  std::ranges::copy(*ephemeral, key.ephemeral.begin());
+  key.sealed = std::move(*sealed);
+  return key;
 }
 
 Status read_encryption(const nlohmann::json& json, std::vector<SealedKey>& out) {
@@ -83,17 +99,9 @@ Status read_encryption(const nlohmann::json& json, std::vector<SealedKey>& out) 
     return fail(ErrorCode::kCorrupt, "the recording's header has no list of 1 to {} recipients", kMaxRecipients);
   }
   for (const auto& one : *recipients) {
-    SealedKey key;
-    const auto recipient = parse_recipient(text_of(one, "recipient"));
-    const auto ephemeral = from_base64(text_of(one, "ephemeral"));
-    auto sealed = from_base64(text_of(one, "key"));
-    if (!recipient || !ephemeral || ephemeral->size() != key.ephemeral.size() || !sealed || sealed->size() > 256) {
-      return fail(ErrorCode::kCorrupt, "the recording's header has a recipient that is none");
-    }
-    key.recipient = *recipient;
-    std::ranges::copy(*ephemeral, key.ephemeral.begin());
-    key.sealed = std::move(*sealed);
-    out.push_back(std::move(key));
+    auto key = read_key(one);
+    if (!key) return fail(ErrorCode::kCorrupt, "the recording's header has a recipient that is none");
+    out.push_back(std::move(*key));
   }
   return {};
 }
@@ -101,6 +109,8 @@ Status read_encryption(const nlohmann::json& json, std::vector<SealedKey>& out) 
 }  // namespace
 
 std::string_view to_text(SessionKind kind) { return kind == SessionKind::kPty ? "pty" : "exec"; }
+
+std::string chain_id(const Header& header) { return to_base64(header.chain_key.ephemeral); }
 
 bool is_session_id(std::string_view text) {
   if (text.size() != 36) return false;
@@ -114,7 +124,7 @@ bool is_session_id(std::string_view text) {
 
 std::string header_to_json(const Header& header) {
   nlohmann::ordered_json json{
-      {"version", 1},
+      {"version", 2},
       {"session_id", clipped(header.session_id, 36)},
       {"cluster_name", clipped(header.cluster_name, kMaxNameBytes)},
       {"user", clipped(header.user, kMaxNameBytes)},
@@ -127,6 +137,7 @@ std::string header_to_json(const Header& header) {
       {"started_at", to_rfc3339(header.started_at)},
       {"columns", header.columns},
       {"rows", header.rows},
+      {"chain", key_to_json(header.chain_key)},
   };
   if (header.is_encrypted()) json["encryption"] = encryption_to_json(header.keys);
   return json.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
@@ -142,7 +153,7 @@ Result<Header> parse_header(std::string_view text) {
   if (!json.is_object()) return fail(ErrorCode::kCorrupt, "the recording's header is not a JSON object");
   Header header;
   std::string kind, started_at;
-  if (const auto version = json.find("version"); version == json.end() || *version != 1) {
+  if (const auto version = json.find("version"); version == json.end() || *version != 2) {
     return fail(ErrorCode::kCorrupt, "the recording's header has a version that this program does not know");
   }
   MEZ_CHECK(read_text(json, "session_id", 36, header.session_id));
@@ -158,6 +169,10 @@ Result<Header> parse_header(std::string_view text) {
   MEZ_CHECK(read_size(json, "columns", header.columns));
   MEZ_CHECK(read_size(json, "rows", header.rows));
   MEZ_CHECK(read_encryption(json, header.keys));
+  const auto chain = json.find("chain");
+  auto chain_key = chain == json.end() ? std::nullopt : read_key(*chain);
+  if (!chain_key) return fail(ErrorCode::kCorrupt, "the recording's header has no key of its chain");
+  header.chain_key = std::move(*chain_key);
   if (!is_session_id(header.session_id)) {
     return fail(ErrorCode::kCorrupt, "the recording's header has no session id (a UUID in lower case)");
   }

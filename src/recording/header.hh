@@ -28,12 +28,17 @@ struct Header {
   std::uint16_t columns = 0;  // 0: no terminal
   std::uint16_t rows = 0;
   std::vector<SealedKey> keys;  // empty: the events are in clear
+  SealedKey chain_key;          // of the tags, for the hub
 
   bool is_encrypted() const { return !keys.empty(); }
   bool operator==(const Header&) const = default;
 };
 
 inline constexpr std::size_t kMaxHeaderBytes = 64 * 1024;
+
+// What tells this recording from any other of the same session, as who makes another one can't make this: told of when
+// the session starts, it shows that the recording which comes later is the one that began then.
+std::string chain_id(const Header& header);
 
 // One line of JSON. A text that is not UTF-8 keeps its valid part, U+FFFD for the rest; a command is cut at 32 KiB.
 std::string header_to_json(const Header& header);

@@ -75,7 +75,7 @@ struct LiveTest : ::testing::Test {
 TEST_F(LiveTest, WhatIsWrittenIsAtTheHubWithinAMomentAndTheUploadGoesOnFromThere) {
   auto session = begin();
   ASSERT_TRUE(live->open(header.session_id, spool.live_path_of(header.session_id)));
-  EXPECT_EQ(storage.get(header.session_id)->header, header);
+  EXPECT_EQ(storage.get(header.session_id)->header, Reader::open_file(spool.live_path_of(header.session_id))->header());
   session->write(EventKind::kOutput, as_bytes("hello "));
   ASSERT_TRUE(wait_for([&] { return at_hub() == "hello "; }));
   session->write(EventKind::kOutput, as_bytes("world"));

@@ -23,6 +23,9 @@ struct Source {
 };
 
 struct ReadOptions {
+  // Gives the key of the chain for a header; called during open() only. With a key the tags are verified, so that
+  // nothing is given that was not written during the session. An empty one: they are not; its error is open()'s.
+  std::function<Result<Secret>(const Header&)> chain_key;
   // Opens an encrypted recording; used during open() only. Without it the chain of an encrypted one can be verified,
   // but next() has no events to give and says so (kFailedPrecondition).
   const Identity* identity = nullptr;
@@ -41,6 +44,9 @@ class Reader {
   ~Reader();
 
   const Header& header() const;
+
+  // Whether the tags are verified: there was a key of the chain.
+  bool authenticates() const;
 
   // The next event; none at the end. An altered byte is kCorrupt naming the offset of its segment, after the events of
   // all earlier segments were given.
@@ -74,5 +80,6 @@ struct Verified {
 };
 Result<Verified> verify_file(const std::filesystem::path& path);
 Result<Verified> verify(Pull pull);
+Result<Verified> verify(Reader& reader);
 
 }  // namespace mezite::recording

@@ -1,6 +1,7 @@
 #include "recording/recipient.hh"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/file.hh"
 #include "base/text.hh"
@@ -12,14 +13,38 @@ namespace {
 
 constexpr std::string_view kPublicPrefix = "x25519:";
 constexpr std::string_view kPrivatePrefix = "mezite-recording-identity:";
-constexpr std::string_view kInfo = "mezite recording key 1";
+constexpr std::string_view kDataInfo = "mezite recording key 1";
+constexpr std::string_view kChainInfo = "mezite recording chain key 1";
 constexpr std::size_t kMaxFileBytes = 64 * 1024;
 
 // RFC 9180 binds both public keys to the derived key in the same way.
-Secret wrapping_key(const Secret& shared, const crypto::X25519PublicKey& ephemeral, const Recipient& recipient) {
+Secret wrapping_key(const Secret& shared, const crypto::X25519PublicKey& ephemeral, const Recipient& recipient,
+                    std::string_view info) {
   Bytes salt(ephemeral.begin(), ephemeral.end());
   salt.insert(salt.end(), recipient.key.begin(), recipient.key.end());
-  return crypto::hkdf_sha256(shared.view(), salt, as_bytes(kInfo));
+  return crypto::hkdf_sha256(shared.view(), salt, as_bytes(info));
+}
+
+Result<SealedKey> seal(const Secret& key, const Recipient& recipient, std::string_view session_id,
+                       std::string_view info) {
+  const Secret ephemeral = crypto::x25519_generate();
+  SealedKey sealed{.recipient = recipient};
+  MEZ_TRY(sealed.ephemeral, crypto::x25519_public(ephemeral));
+  MEZ_TRY(const Secret shared, crypto::x25519_agree(ephemeral, recipient.key));
+  MEZ_TRY(sealed.sealed, crypto::aead_seal(wrapping_key(shared, sealed.ephemeral, recipient, info).view(), key.view(),
+                                           as_bytes(session_id)));
+  return sealed;
+}
+
+// None: it was altered.
+std::optional<Secret> open(const SealedKey& key, const Identity& identity, std::string_view session_id,
+                           std::string_view info) {
+  const auto shared = crypto::x25519_agree(identity.key(), key.ephemeral);
+  if (!shared) return std::nullopt;
+  auto opened = crypto::aead_open(wrapping_key(*shared, key.ephemeral, key.recipient, info).view(), key.sealed,
+                                  as_bytes(session_id));
+  if (!opened || opened->size() != crypto::kAeadKeySize) return std::nullopt;
+  return std::move(*opened);
 }
 
 }  // namespace
@@ -96,13 +121,8 @@ Result<std::vector<SealedKey>> seal_key(const Secret& data_key, std::span<const 
   }
   std::vector<SealedKey> keys;
   for (const Recipient& recipient : recipients) {
-    const Secret ephemeral = crypto::x25519_generate();
-    SealedKey sealed{.recipient = recipient};
-    MEZ_TRY(sealed.ephemeral, crypto::x25519_public(ephemeral));
-    MEZ_TRY(const Secret shared, crypto::x25519_agree(ephemeral, recipient.key));
-    MEZ_TRY(sealed.sealed, crypto::aead_seal(wrapping_key(shared, sealed.ephemeral, recipient).view(), data_key.view(),
-                                             as_bytes(session_id)));
-    keys.push_back(std::move(sealed));
+    MEZ_TRY(SealedKey key, seal(data_key, recipient, session_id, kDataInfo));
+    keys.push_back(std::move(key));
   }
   return keys;
 }
@@ -114,15 +134,25 @@ Result<Secret> open_key(std::span<const SealedKey> keys, const Identity& identit
     return fail(ErrorCode::kPermissionDenied, "the recording is encrypted to {}; the identity given is that of {}",
                 names_of(keys), to_text(identity.recipient()));
   }
-  const auto refuse = [] {
-    return fail(ErrorCode::kCorrupt, "the recording was altered: the key in its header does not open");
-  };
-  const auto shared = crypto::x25519_agree(identity.key(), found->ephemeral);
-  if (!shared) return refuse();
-  auto key = crypto::aead_open(wrapping_key(*shared, found->ephemeral, found->recipient).view(), found->sealed,
-                               as_bytes(session_id));
-  if (!key || key->size() != crypto::kAeadKeySize) return refuse();
-  return key;
+  auto key = open(*found, identity, session_id, kDataInfo);
+  if (!key) return fail(ErrorCode::kCorrupt, "the recording was altered: the key in its header does not open");
+  return std::move(*key);
+}
+
+Result<SealedKey> seal_chain_key(const Secret& chain_key, const Recipient& hub, std::string_view session_id) {
+  return seal(chain_key, hub, session_id, kChainInfo);
+}
+
+Result<Secret> open_chain_key(const SealedKey& key, const Identity& hub, std::string_view session_id) {
+  if (key.recipient != hub.recipient()) {
+    return fail(ErrorCode::kPermissionDenied, "the key of the recording's chain is sealed to {}; the hub's is {}",
+                to_text(key.recipient), to_text(hub.recipient()));
+  }
+  auto opened = open(key, hub, session_id, kChainInfo);
+  if (!opened) {
+    return fail(ErrorCode::kCorrupt, "the recording was rewritten: the key of the chain in its header does not open");
+  }
+  return std::move(*opened);
 }
 
 std::string names_of(std::span<const SealedKey> keys) {

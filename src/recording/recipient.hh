@@ -59,6 +59,12 @@ Result<std::vector<SealedKey>> seal_key(const Secret& data_key, std::span<const 
 // kPermissionDenied, naming whose keys would do, when it is sealed to others; kCorrupt when it was altered.
 Result<Secret> open_key(std::span<const SealedKey> keys, const Identity& identity, std::string_view session_id);
 
+// The key of a recording's chain for the hub, in the same way and bound to the session in the same way; neither opens
+// as the other.
+Result<SealedKey> seal_chain_key(const Secret& chain_key, const Recipient& hub, std::string_view session_id);
+// kPermissionDenied when it is sealed to another hub's key; kCorrupt when it was altered.
+Result<Secret> open_chain_key(const SealedKey& key, const Identity& hub, std::string_view session_id);
+
 // "x25519:…, x25519:…", for messages.
 std::string names_of(std::span<const SealedKey> keys);
 

@@ -387,6 +387,8 @@ Recorder::~Recorder() {
 
 const Spool& Recorder::spool() const { return state_->spool; }
 
+const Header& Session::header() const { return state_->writer.header(); }
+
 Result<std::unique_ptr<Session>> Recorder::open(const Header& header, Session::Callbacks callbacks,
                                                 std::span<const Recipient> recipients) {
   const SteadyTime began = state_->clock.steady();

@@ -37,6 +37,7 @@ class Session {
   // More than 1 MiB waits. Pausing on it bounds memory; `drained` is called at half of that.
   bool congested() const;
   bool failed() const;
+  const Header& header() const;  // as it is in the file
 
  private:
   friend class Recorder;

@@ -39,7 +39,8 @@ struct ReindexTest : ::testing::Test {
   }
   Result<PutReceipt> put(const Header& header, BytesView bytes, std::size_t from, bool last) {
     const auto hash = crypto::sha256(bytes);
-    const std::string json = header_to_json(header);
+    const auto reader = Reader::open(pull_from(bytes));
+    const std::string json = header_to_json(reader ? reader->header() : header);
     return storage->put(kOwner, {.session_id = header.session_id,
                                  .offset = from,
                                  .data = last ? bytes.subspan(from) : bytes.subspan(from, bytes.size() / 2),

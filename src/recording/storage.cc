@@ -72,16 +72,79 @@ Status compare(int fd, std::uint64_t offset, BytesView data) {
   return {};
 }
 
-Result<Bytes> hash_file(int fd) {
-  crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
-  Bytes buffer(kBufferBytes);
-  for (std::uint64_t offset = 0;;) {
-    MEZ_TRY(const std::size_t got, read_at(fd, offset, buffer));
-    if (got == 0) return hasher.finish();
-    hasher.update(BytesView(buffer).first(got));
-    offset += got;
+// The file from its start, in large pieces, with the hash of what was read.
+class HashingPull {
+ public:
+  explicit HashingPull(int fd) : fd_(fd), buffer_(kBufferBytes) {}
+
+  Result<std::size_t> operator()(std::span<std::uint8_t> out) {
+    if (rest_.empty()) MEZ_CHECK(refill());
+    const std::size_t size = std::min(out.size(), rest_.size());
+    std::copy_n(rest_.begin(), size, out.begin());
+    rest_ = rest_.subspan(size);
+    return size;
   }
+  // Of the whole file, whatever was read of it.
+  Result<Bytes> finish() {
+    do {
+      MEZ_CHECK(refill());
+    } while (!rest_.empty());
+    return hasher_.finish();
+  }
+
+ private:
+  Status refill() {
+    MEZ_TRY(const std::size_t got, read_at(fd_, offset_, buffer_));
+    rest_ = BytesView(buffer_).first(got);
+    hasher_.update(rest_);
+    offset_ += got;
+    return {};
+  }
+
+  int fd_;
+  Bytes buffer_;
+  BytesView rest_;
+  std::uint64_t offset_ = 0;
+  crypto::Hasher hasher_{crypto::HashAlgorithm::kSha256};
+};
+
+// What one reading of a whole recording says.
+struct Examined {
+  Bytes sha256;
+  Verified verified;
+  std::string problem;  // empty: it is what the node wrote
+};
+
+Result<Examined> examine(int fd, const Header& announced, const Identity* recording_key, std::string_view began_with) {
+  Examined examined;
+  HashingPull file(fd);
+  ReadOptions options{.content = ReadOptions::Content::kWhatOpens};
+  if (recording_key != nullptr) {
+    options.chain_key = [&](const Header& header) -> Result<Secret> {
+      auto key = open_chain_key(header.chain_key, *recording_key, header.session_id);
+      if (key) return key;
+      examined.problem = key.error().message;
+      return Secret();  // what its sums say is worth knowing still
+    };
+  }
+  auto reader = Reader::open(std::ref(file), options);
+  if (reader && reader->header() != announced) {
+    examined.problem = "the recording was rewritten: its header is not the one with which its upload began";
+  }
+  if (reader && !began_with.empty() && began_with != chain_id(reader->header())) {
+    examined.problem = "the recording was replaced: it is another one than its session began with";
+  }
+  auto verified = reader ? verify(*reader) : Result<Verified>(std::unexpected(reader.error()));
+  MEZ_TRY(examined.sha256, file.finish());
+  if (verified) {
+    examined.verified = *verified;
+  } else {
+    examined.problem = verified.error().message;
+  }
+  return examined;
 }
+
+Result<Bytes> hash_file(int fd) { return HashingPull(fd).finish(); }
 
 }  // namespace
 
@@ -95,6 +158,7 @@ struct LocalStorage::State {
   std::vector<std::string> removed;  // by the index; while it is read
 
   ObjectStore* store = nullptr;
+  const Identity* recording_key = nullptr;
 
   fs::path path_of(std::string_view id) const { return folder / (std::string(id) + std::string(kFileSuffix)); }
 
@@ -235,8 +299,14 @@ struct LocalStorage::State {
   }
 
   Result<PutReceipt> complete(Entry& entry, int fd, const PutRequest& request) {
-    MEZ_TRY(const Bytes sha256, hash_file(fd));
-    if (!std::ranges::equal(sha256, request.sha256)) {
+    const Identity* key = nullptr;
+    {
+      const std::lock_guard guard(mutex);
+      key = recording_key;
+    }
+    MEZ_TRY(const Examined examined, examine(fd, entry.info.header, key, request.chain_id));
+    const std::string sha256 = to_hex(examined.sha256);
+    if (!std::ranges::equal(examined.sha256, request.sha256)) {
       // What is held is wrong and can't be mended by appending: it goes aside, and the node sends it anew.
       MEZ_CHECK(append_index({{"op", "discard"}, {"session_id", entry.info.header.session_id}}));
       MEZ_CHECK(make_directories(folder / "aside", 0700));
@@ -248,20 +318,18 @@ struct LocalStorage::State {
       entries.erase(entry.info.header.session_id);
       return fail(ErrorCode::kCorrupt, "the recording's hash does not agree with what came; send it again");
     }
-    const auto verified = verify_file(path_of(request.session_id));
     Json line{{"op", "complete"},
               {"session_id", entry.info.header.session_id},
               {"size", entry.info.size_bytes},
-              {"sha256", to_hex(sha256)}};
-    if (!verified) {
-      entry.info.problem = verified.error().message;
-      line["problem"] = entry.info.problem;
-    } else if (verified->end) {
-      entry.info.ended_at = entry.info.header.started_at + verified->duration;
+              {"sha256", sha256}};
+    entry.info.problem = examined.problem;
+    if (!examined.problem.empty()) line["problem"] = examined.problem;
+    if (examined.verified.end) {
+      entry.info.ended_at = entry.info.header.started_at + examined.verified.duration;
       line["ended_at"] = to_rfc3339(*entry.info.ended_at);
     }
     MEZ_CHECK(append_index(line));
-    entry.info.sha256 = to_hex(sha256);
+    entry.info.sha256 = sha256;
     entry.info.complete = true;
     return PutReceipt{.size = entry.info.size_bytes, .verified = true};
   }
@@ -428,6 +496,11 @@ Status LocalStorage::remove(std::string_view session_id) {
   }
   if (failed != 0) return fail_errno(failed, "removing a recording");
   return sync_directory(state_->folder);
+}
+
+void LocalStorage::set_recording_key(const Identity* key) {
+  const std::lock_guard guard(state_->mutex);
+  state_->recording_key = key;
 }
 
 void LocalStorage::set_object_store(ObjectStore* store) {

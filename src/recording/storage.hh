@@ -23,7 +23,7 @@ struct StoredRecording {
   std::optional<SystemTime> ended_at;  // of its end event; none: still coming, or cut off
   std::uint64_t size_bytes = 0;
   bool complete = false;  // all there, hash verified
-  std::string problem;    // why a complete one does not verify from within; empty: it does
+  std::string problem;    // why a complete one does not verify from within, tags included; empty: it does
   std::string sha256;     // hexadecimal, of a complete one
   bool archived = false;  // in the object store, not on this disk
 };
@@ -51,6 +51,10 @@ class LocalStorage {
                                     std::size_t limit = 0) const;
   // Also from the object store, when it is there.
   Status remove(std::string_view session_id);
+
+  // The hub's key, with which the tags of a recording are verified when the last of it has come; outlives the storage's
+  // use. Null: its sums only.
+  void set_recording_key(const Identity* key);
 
   // Where archived recordings are read from; outlives the storage's use. Null: they can't be read.
   void set_object_store(ObjectStore* store);

@@ -33,7 +33,19 @@ class TempFolder {
   std::filesystem::path path_;
 };
 
+// The hub that the recordings of these tests are made for.
+inline const Identity& some_hub() {
+  static const Identity hub = Identity::generate();
+  return hub;
+}
+inline ReadOptions with_tags(const Identity& hub = some_hub()) {
+  ReadOptions options;
+  options.chain_key = [&hub](const Header& header) { return open_chain_key(header.chain_key, hub, header.session_id); };
+  return options;
+}
+
 inline Header some_header(SessionKind kind = SessionKind::kPty, std::string id = new_uuid()) {
+  SealedKey chain_key = seal_chain_key(Secret(std::size_t{32}), some_hub().recipient(), id).value();
   return {.session_id = std::move(id),
           .cluster_name = "main",
           .user = "alice",
@@ -45,7 +57,9 @@ inline Header some_header(SessionKind kind = SessionKind::kPty, std::string id =
           .command = kind == SessionKind::kExec ? "ls" : "",
           .started_at = from_unix_millis(1'800'000'000'123),
           .columns = 80,
-          .rows = 24};
+          .rows = 24,
+          .keys = {},
+          .chain_key = std::move(chain_key)};
 }
 
 inline Pull pull_from(BytesView bytes) {
@@ -72,9 +86,9 @@ struct ReadBack {
   }
 };
 
-inline ReadBack read_back(Pull pull) {
+inline ReadBack read_back(Pull pull, const ReadOptions& options = {}) {
   ReadBack back;
-  auto reader = Reader::open(std::move(pull));
+  auto reader = Reader::open(std::move(pull), options);
   if (!reader) {
     back.error = reader.error();
     return back;

@@ -21,6 +21,8 @@ struct PutRequest {
   bool last = false;
   BytesView sha256;              // of the whole recording; with last
   std::string_view header_json;  // with offset 0
+  // With last, set by the hub: the chain_id() that its session began with; empty: that is not known.
+  std::string_view chain_id;
 };
 struct PutReceipt {
   std::uint64_t size = 0;  // bytes held durably, whatever was asked

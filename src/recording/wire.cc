@@ -21,11 +21,11 @@ std::uint64_t read_u64(BytesView bytes) {
   return value;
 }
 
-crypto::Sha256Digest check_of(BytesView fields, const Chain& chain) {
-  std::array<std::uint8_t, kHashBytes + kFieldBytes> input;
-  std::ranges::copy(chain, input.begin());
-  std::ranges::copy(fields, input.begin() + kHashBytes);
-  return crypto::sha256(input);
+std::array<std::uint8_t, kFrameBytes - kFieldBytes> check_of(BytesView fields, const Sum& before) {
+  std::array<std::uint8_t, sizeof(Sum) + kFieldBytes> input;
+  std::ranges::copy(before, input.begin());
+  std::ranges::copy(fields, input.begin() + sizeof(Sum));
+  return short_sum_of(input);
 }
 
 }  // namespace
@@ -51,20 +51,20 @@ void put_varint(Bytes& out, std::uint64_t value) {
   out.push_back(static_cast<std::uint8_t>(value));
 }
 
-std::array<std::uint8_t, kFrameBytes> encode_frame(const Frame& frame, const Chain& chain) {
+std::array<std::uint8_t, kFrameBytes> encode_frame(const Frame& frame, const Sum& before) {
   std::array<std::uint8_t, kFrameBytes> bytes{};
   bytes[0] = static_cast<std::uint8_t>(frame.kind);
   write_u64(&bytes[4], frame.block_bytes, 4);
   write_u64(&bytes[8], frame.raw_bytes, 4);
   write_u64(&bytes[12], frame.start_ms, 8);
-  const auto check = check_of(std::span(bytes).first(kFieldBytes), chain);
+  const auto check = check_of(std::span(bytes).first(kFieldBytes), before);
   std::copy_n(check.begin(), kFrameBytes - kFieldBytes, bytes.begin() + kFieldBytes);
   return bytes;
 }
 
-std::optional<Frame> decode_frame(BytesView bytes, const Chain& chain) {
+std::optional<Frame> decode_frame(BytesView bytes, const Sum& before) {
   if (bytes.size() != kFrameBytes) return std::nullopt;
-  const auto check = check_of(bytes.first(kFieldBytes), chain);
+  const auto check = check_of(bytes.first(kFieldBytes), before);
   if (!std::equal(bytes.begin() + kFieldBytes, bytes.end(), check.begin())) return std::nullopt;
   if (bytes[0] < 1 || bytes[0] > 3 || bytes[1] != 0 || bytes[2] != 0 || bytes[3] != 0) return std::nullopt;
   const Frame frame{.kind = static_cast<SegmentKind>(bytes[0]),
@@ -76,6 +76,13 @@ std::optional<Frame> decode_frame(BytesView bytes, const Chain& chain) {
     return std::nullopt;
   }
   return frame;
+}
+
+Trailer get_trailer(BytesView bytes) {
+  Trailer trailer;
+  std::copy_n(bytes.begin(), trailer.tag.size(), trailer.tag.begin());
+  std::copy_n(bytes.begin() + trailer.tag.size(), trailer.sum.size(), trailer.sum.begin());
+  return trailer;
 }
 
 std::optional<std::uint8_t> Cursor::byte() {

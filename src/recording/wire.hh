@@ -6,36 +6,43 @@
 #include <string_view>
 
 #include "base/bytes.hh"
-#include "crypto/hash.hh"
+#include "recording/chain.hh"
 #include "recording/event.hh"
 
 namespace mezite::recording::wire {
 
-inline constexpr std::string_view kMagic = "MEZREC1\n";
+inline constexpr std::string_view kMagic = "MEZREC2\n";
 inline constexpr std::size_t kPreambleBytes = 12;  // magic, header length
-inline constexpr std::size_t kHashBytes = 32;
 inline constexpr std::size_t kFrameBytes = 28;
-inline constexpr std::uint32_t kMaxBlockBytes = 1 << 20;             // compressed, and not
-inline constexpr std::size_t kMaxDataBytes = 32 * 1024;              // of one event
-inline constexpr std::uint64_t kMaxTimeMs = std::uint64_t{1} << 39;  // 17 years: no sum with a SystemTime overflows
-inline constexpr std::size_t kSealBytes = 28;                        // an encrypted block is longer by nonce and tag
-inline constexpr std::size_t kFooterBytes = 68;  // the last segment: frame, offset of the index, hash
+inline constexpr std::size_t kTrailerBytes = sizeof(Tag) + sizeof(Sum);  // behind a block, and behind the header
+inline constexpr std::uint32_t kMaxBlockBytes = 1 << 20;                 // compressed, and not
+inline constexpr std::size_t kMaxDataBytes = 32 * 1024;                  // of one event
+inline constexpr std::uint64_t kMaxTimeMs = std::uint64_t{1} << 39;      // 17 years: no sum with a SystemTime overflows
+inline constexpr std::size_t kSealBytes = 28;         // an encrypted block is longer by nonce and tag
+inline constexpr std::size_t kFooterBlockBytes = 16;  // offset and number of the index
+inline constexpr std::size_t kFooterBytes = kFrameBytes + kFooterBlockBytes + kTrailerBytes;  // the last segment
 
 enum class SegmentKind : std::uint8_t { kEvents = 1, kIndex = 2, kFooter = 3 };
 
-// What stands before a segment's block. `check` binds it to the chain, so that an altered length can't pass for a torn
-// tail.
+// What stands before a segment's block. Its check binds it to the sum before it, so that an altered length can't pass
+// for a torn tail.
 struct Frame {
   SegmentKind kind = SegmentKind::kEvents;
   std::uint32_t block_bytes = 0;
   std::uint32_t raw_bytes = 0;
   std::uint64_t start_ms = 0;
 };
-using Chain = crypto::Sha256Digest;
 
-std::array<std::uint8_t, kFrameBytes> encode_frame(const Frame& frame, const Chain& chain);
+std::array<std::uint8_t, kFrameBytes> encode_frame(const Frame& frame, const Sum& before);
 // None when the check fails or a field is out of bounds.
-std::optional<Frame> decode_frame(BytesView bytes, const Chain& chain);
+std::optional<Frame> decode_frame(BytesView bytes, const Sum& before);
+
+// What stands behind a block: its tag, then its sum, which covers the tag as well.
+struct Trailer {
+  Tag tag{};
+  Sum sum{};
+};
+Trailer get_trailer(BytesView bytes);  // of kTrailerBytes
 
 void put_u32(Bytes& out, std::uint32_t value);
 void put_u64(Bytes& out, std::uint64_t value);
@@ -66,6 +73,7 @@ std::optional<Event> get_event(Cursor& cursor, std::uint64_t& at_ms);
 struct IndexEntry {
   std::uint64_t start_ms = 0;
   std::uint64_t offset = 0;
+  std::uint64_t number = 0;  // of the segment; the header is number 0
 };
 
 Bytes compress(BytesView raw);

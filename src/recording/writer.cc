@@ -39,10 +39,10 @@ struct Writer::State {
   UniqueFd fd;
   Header header;
   Secret key;  // empty: not encrypted
-  crypto::Hasher hasher{crypto::HashAlgorithm::kSha256};
   int stored_left = 0;
-  wire::Chain chain{};
-  std::uint64_t size = 0;  // of whole segments in the file
+  Sum sum{};                     // of the last segment
+  std::optional<TagChain> tags;  // none only while the file is made
+  std::uint64_t size = 0;        // of whole segments in the file
   std::uint64_t last_ms = 0;
   EventBuffer events;
   Bytes spare;  // memory for the events to come
@@ -58,16 +58,16 @@ struct Writer::State {
     std::array<std::uint8_t, 12> stored_header;
     Bytes block;                     // made for this segment
     std::array<BytesView, 2> parts;  // the block: of `block`, or of what the caller holds
-    Bytes hash;
+    std::array<std::uint8_t, wire::kTrailerBytes> trailer;
 
-    std::size_t size() const { return frame.size() + parts[0].size() + parts[1].size() + hash.size(); }
+    std::size_t size() const { return frame.size() + parts[0].size() + parts[1].size() + trailer.size(); }
   };
   std::deque<Staged> staged;  // in a container that never moves them
   std::uint64_t staged_bytes = 0;
 
   Staged& stage() { return staged.emplace_back(); }
 
-  // Frame, seal and hash for the block that `segment.parts` has.
+  // Frame, seal, tag and sum for the block that `segment.parts` has.
   Status seal_segment(Staged& segment, wire::SegmentKind kind, std::uint64_t start_ms, std::size_t raw_bytes) {
     const std::size_t plain_bytes = segment.parts[0].size() + segment.parts[1].size();
     const bool seal = kind == wire::SegmentKind::kEvents && !key.empty();
@@ -75,18 +75,18 @@ struct Writer::State {
                             .block_bytes = static_cast<std::uint32_t>(plain_bytes + (seal ? wire::kSealBytes : 0)),
                             .raw_bytes = static_cast<std::uint32_t>(raw_bytes),
                             .start_ms = start_ms};
-    segment.frame = wire::encode_frame(frame, chain);
+    segment.frame = wire::encode_frame(frame, sum);
     if (seal) {
       Bytes plain = to_bytes(segment.parts[0]);
       plain.insert(plain.end(), segment.parts[1].begin(), segment.parts[1].end());
-      // The frame's check holds the chain: a block opens in its own place only.
+      // The frame's check holds the sum before it: a block opens in its own place only.
       MEZ_TRY(segment.block, crypto::aead_seal(key.view(), plain, segment.frame));
       segment.parts = {segment.block, {}};
     }
-    // The hash covers chain, frame, block, in this order.
-    hasher.update(chain).update(segment.frame).update(segment.parts[0]).update(segment.parts[1]);
-    segment.hash = hasher.finish();
-    std::ranges::copy(segment.hash, chain.begin());
+    const auto& [first, second] = segment.parts;
+    const Tag tag = tags->next(std::array<BytesView, 3>{segment.frame, first, second});
+    sum = sum_of(std::array<BytesView, 5>{sum, segment.frame, first, second, tag});
+    std::ranges::copy(sum, std::ranges::copy(tag, segment.trailer.begin()).out);
     staged_bytes += segment.size();
     return {};
   }
@@ -122,7 +122,7 @@ struct Writer::State {
     pieces.reserve(staged.size() * 4);
     for (const Staged& segment : staged) {
       for (const BytesView piece :
-           {BytesView(segment.frame), segment.parts[0], segment.parts[1], BytesView(segment.hash)}) {
+           {BytesView(segment.frame), segment.parts[0], segment.parts[1], BytesView(segment.trailer)}) {
         if (!piece.empty()) pieces.push_back({const_cast<std::uint8_t*>(piece.data()), piece.size()});
       }
     }
@@ -199,7 +199,7 @@ struct Writer::State {
       index.resize(kept);
       index_step *= 2;
     }
-    index.push_back({start_ms, offset});
+    index.push_back({start_ms, offset, tags->number()});
   }
 };
 
@@ -220,6 +220,10 @@ Result<Writer> Writer::create(const std::filesystem::path& path, const Header& h
     state->key = crypto::random_secret(crypto::kAeadKeySize);
     MEZ_TRY(state->header.keys, seal_key(state->key, recipients, header.session_id));
   }
+  Secret chain_key = crypto::random_secret(kChainKeyBytes);
+  auto sealed = seal_chain_key(chain_key, header.chain_key.recipient, header.session_id);
+  if (!sealed) return fail(ErrorCode::kInvalidArgument, "a recording needs the hub's recording key");
+  state->header.chain_key = std::move(*sealed);
   const std::string json = header_to_json(state->header);
   if (json.size() > kMaxHeaderBytes * 4) return fail(ErrorCode::kInvalidArgument, "the recording's header is too long");
   state->fd.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -227,8 +231,11 @@ Result<Writer> Writer::create(const std::filesystem::path& path, const Header& h
   Bytes preamble = to_bytes(wire::kMagic);
   wire::put_u32(preamble, static_cast<std::uint32_t>(json.size()));
   preamble.insert(preamble.end(), json.begin(), json.end());
-  state->chain = crypto::sha256(preamble);
-  preamble.insert(preamble.end(), state->chain.begin(), state->chain.end());
+  state->tags.emplace(std::move(chain_key));
+  const Tag tag = state->tags->next(std::array<BytesView, 1>{preamble});
+  preamble.insert(preamble.end(), tag.begin(), tag.end());
+  state->sum = sum_of(std::array<BytesView, 1>{preamble});
+  preamble.insert(preamble.end(), state->sum.begin(), state->sum.end());
   if (auto status = write_all(state->fd.get(), preamble); !status) {
     ::unlink(path.c_str());
     return wrap(status.error(), "writing the recording");
@@ -303,12 +310,14 @@ Status Writer::finish() {
   for (const wire::IndexEntry& entry : state_->index) {
     wire::put_varint(index, entry.start_ms - last.start_ms);
     wire::put_varint(index, entry.offset - last.offset);
+    wire::put_varint(index, entry.number - last.number);
     last = entry;
   }
   Bytes footer;
   wire::put_u64(footer, state_->size);
+  wire::put_u64(footer, state_->tags->number());
   MEZ_CHECK(state_->stage_block(wire::SegmentKind::kIndex, wire::compress(index), index.size()));
-  MEZ_CHECK(state_->stage_block(wire::SegmentKind::kFooter, std::move(footer), sizeof(std::uint64_t)));
+  MEZ_CHECK(state_->stage_block(wire::SegmentKind::kFooter, std::move(footer), wire::kFooterBlockBytes));
   MEZ_CHECK(state_->commit(Cache::kKept));
   return sync();
 }

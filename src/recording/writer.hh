@@ -18,7 +18,8 @@ inline constexpr std::string_view kFileSuffix = ".mezrec";
 class Writer {
  public:
   // Makes the file (it must not be there) with its header. The file is closed with the writer. With recipients the
-  // events are encrypted under a new key that only they can open; the header's own `keys` are not looked at.
+  // events are encrypted under a new key that only they can open. Of the header's own keys only chain_key.recipient is
+  // looked at: the hub, to which the new key of the chain is sealed.
   static Result<Writer> create(const std::filesystem::path& path, const Header& header, SteadyTime now,
                                std::span<const Recipient> recipients = {});
 

@@ -1,11 +1,13 @@
 """Where and when a session is recorded: streamed to the hub, at the node alone, or not without it; full spools; encryption."""
 import json
 import re
+import sqlite3
 import stat
 
 import pytest
 
 from harness.gate import Gate
+from harness.recording_format import Recording, chain_key
 from harness.terminal import Terminal
 from harness.wait import until
 
@@ -199,6 +201,64 @@ def test_file_that_cannot_be_uploaded_goes_aside_and_holds_up_nothing(site):
     failed = cluster.wait_audit("session.recording.failed", lambda e: e["session_id"] == bad.name.removesuffix(".mezrec") and e["details"].get("set_aside"))
     assert "altered" in failed["error_message"], failed
     until(lambda: json.loads(cluster.mezctl("nodes", "get", "web-01", "--format=json")).get("recordings_set_aside") == 1, "nodes get to tell of it")
+
+
+def test_recording_that_is_rewritten_at_its_node_is_kept_and_told_of(site):
+    """Root at the node makes all sums anew while the hub can't be reached: only the tags tell."""
+    cluster, gate = site()
+    gate.shut()
+    cluster.ssh("alice", "web-01", "echo evidence")
+    waiting = until(lambda: [path for path in spooled(cluster) if ".live." not in path.name], "the whole recording in the spool")[0]
+    cluster.agents["web-01"].stop()
+    recording = Recording.parse(waiting.read_bytes())
+    written = next(segment for segment in recording.segments if b"evidence" in segment.block)
+    written.block = written.block.replace(b"evidence", b"innocent")
+    rewritten = recording.put_together()
+    waiting.write_bytes(rewritten)
+    gate.reopen()
+    cluster.start_agent("web-01", MEZITE_AUTH_ADDR=f"127.0.0.1:{gate.port}")
+
+    stored = cluster.wait_recording(lambda r: r["session_id"] == waiting.stem)
+    copy = cluster.data / "recordings" / waiting.name
+    assert copy.read_bytes() == rewritten, "kept as it came"
+    assert f"was rewritten: the tag of the segment (byte {written.offset})" in stored["problem"], stored
+    event = cluster.wait_audit("session.recording.altered", lambda e: e["session_id"] == stored["session_id"])
+    assert event["error_message"] == stored["problem"] and event["details"]["sha256"] == stored["sha256"], event
+    assert re.search(rf"^{stored['session_id']} .* ALTERED ", cluster.mezctl("recordings", "ls"), re.M)
+    for played in (cluster.mezctl("recordings", "play", waiting.stem, check=False), cluster.msh("play", waiting.stem, check=False)):
+        assert played.returncode == 1 and b"WARNING: this is not what the node recorded" in played.stderr, played
+        assert b"rewritten" in played.stderr and b"innocent" not in played.stdout, played
+    by_itself = cluster.mezctl("recordings", "play", copy, check=False)
+    assert by_itself.returncode == 0 and b"innocent" in by_itself.stdout and b"not against forgery" in by_itself.stderr, by_itself
+
+
+def test_tags_are_those_of_the_format(fresh):
+    """The format's description is enough to open the key of the chain and to verify every tag."""
+    cluster = fresh(env={"MEZITE_CA_KEY_PASSPHRASE": ""})
+    cluster.role("developer", {"node_labels": {"*": "*"}, "logins": [cluster.login]})
+    cluster.user("alice", "developer")
+    cluster.start_agent("web-01")
+    cluster.login_as("alice")
+    cluster.ssh("alice", "web-01", "head -c 300000 /dev/urandom | base64")
+    recording = cluster.wait_recording(lambda r: r["complete"])
+    parsed = Recording.parse((cluster.data / "recordings" / f"{recording['session_id']}.mezrec").read_bytes())
+    with sqlite3.connect(f"file:{cluster.data}/mezhub.db?mode=ro", uri=True) as db:
+        private_key = db.execute("SELECT private_key FROM recording_keys").fetchone()[0][1:]
+    key = chain_key(json.loads(parsed.header), private_key)
+    assert len(parsed.segments) > 5
+    parsed.verify(key)
+    parsed.segments[2].block = parsed.segments[3].block
+    with pytest.raises(AssertionError, match=str(parsed.segments[2].offset)):
+        parsed.verify(key)
+    start = cluster.wait_audit("session.start", lambda e: e["session_id"] == recording["session_id"])
+    assert start["details"]["chain"] == json.loads(parsed.header)["chain"]["ephemeral"]
+    with sqlite3.connect(cluster.data / "mezhub.db") as db:  # as after a loss of the database
+        cluster.hub.stop()
+        db.execute("DELETE FROM recording_keys")
+    cluster.start_hub()
+    played = cluster.mezctl("recordings", "export", recording["session_id"], "--format=text", check=False)
+    assert played.returncode == 0 and len(played.stdout) > 300000, played.stderr
+    assert b"WARNING: the hub has not got the key" in played.stderr
 
 
 def test_encrypted_recording_is_read_by_its_recipient_only(fresh, tmp_path):

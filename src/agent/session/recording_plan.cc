@@ -14,6 +14,7 @@ RecordingPlan plan_recording(access::RecordSession wish, const Snapshot& snapsho
   plan.live = plan.record && (wish == kStrict || wish == kNodeSync ||
                               (wish == kDefault && snapshot.recording_mode == RecordingMode::kNodeSync));
   plan.recipients = snapshot.recording_recipients;
+  plan.hub = snapshot.recording_key;
   return plan;
 }
 
@@ -30,7 +31,9 @@ Result<std::unique_ptr<recording::Session>> open_recording(const ServerOptions& 
       if (finished) finished();
     };
   }
-  MEZ_TRY(auto session, options.recorder->open(header, std::move(callbacks), plan.recipients));
+  recording::Header for_hub = header;
+  for_hub.chain_key.recipient = plan.hub;
+  MEZ_TRY(auto session, options.recorder->open(for_hub, std::move(callbacks), plan.recipients));
   if (!plan.live) return session;
   const Status opened =
       options.live == nullptr

@@ -18,6 +18,7 @@ struct RecordingPlan {
   bool live = false;         // streamed to the hub while it is made
   bool must_stream = false;  // no session without that stream either
   std::vector<recording::Recipient> recipients;
+  recording::Recipient hub;  // the key of its chain is sealed to this
 };
 
 // What the roles wish for (record_session), what the cluster does by default (recording.mode), what the agent's own

@@ -41,7 +41,8 @@ struct SessionChannel::Start {
   LaunchRequest launch;
   recording::Header header;
   RecordingPlan plan;
-  std::vector<audit::Event> events;
+  audit::Event event;
+  audit::Details details;  // of the event, which gets the recording's chain when there is one
   TracedPrincipal who;
 
   Result<Launched> launched = fail(ErrorCode::kInternal, "not started");
@@ -155,18 +156,14 @@ void SessionChannel::launch_program(ssh::RequestResponder responder) {
     job->header.rows = small(pty_->size.rows);
   }
 
-  audit::Event event =
-      user_event(EventKind::kSessionStart, *node, principal, visitor_->client.ip, *context_->options.clock);
-  event.session_id = session_id_;
-  audit::Details details;
-  details.add("login", principal.login)
+  job->event = user_event(EventKind::kSessionStart, *node, principal, visitor_->client.ip, *context_->options.clock);
+  job->event.session_id = session_id_;
+  job->details.add("login", principal.login)
       .add("kind", recording::to_text(job->header.kind))
       .add("recorded", job->plan.record);
-  details.add("client", visitor_->client_software);
-  if (!command_.empty()) details.add("command", command_);
-  if (!subsystem_.empty()) details.add("subsystem", subsystem_);
-  event.details = details.text();
-  job->events.push_back(std::move(event));
+  job->details.add("client", visitor_->client_software);
+  if (!command_.empty()) job->details.add("command", command_);
+  if (!subsystem_.empty()) job->details.add("subsystem", subsystem_);
 
   recording::Session::Callbacks callbacks;
   auto post = [&shard = shard_, weak = weak_from_this()](auto call) {
@@ -198,7 +195,9 @@ void SessionChannel::launch_program(ssh::RequestResponder responder) {
     }
     if (job->recording_error && job->plan.must_record) return;
     // Before the program runs, and durable: a session that leaves no trace is none that may be.
-    Status told = context->options.events->emit(job->events);
+    if (job->recording) job->details.add("chain", chain_id(job->recording->header()));
+    job->event.details = job->details.text();
+    Status told = context->options.events->emit({job->event});
     if (!told && job->plan.must_record) {
       job->recording_error = told.error();
       return;

@@ -46,6 +46,8 @@ Status get_recording_rpc(Services& services, const Call& call, const v1::NameReq
                          v1::Recording& response) {
   MEZ_TRY(const auto recording, get_recording(services, call.caller, request.name()));
   put(recording, response);
+  const Secret chain_key = chain_key_of(services, recording.header);
+  response.set_chain_key(chain_key.view().data(), chain_key.size());
   const recording::CommandIndex index(*services.database, services.clock);
   MEZ_TRY(const auto indexed, index.state_of(recording.header.session_id));
   if (indexed) {

@@ -68,6 +68,11 @@ Result<recording::ReadChunk> read_recording(Services& services, const Caller& ca
   return services.recordings.read(session_id, offset, std::clamp<std::size_t>(max_bytes, 1, kMaxPartBytes));
 }
 
+Secret chain_key_of(const Services& services, const recording::Header& header) {
+  auto key = open_chain_key(header.chain_key, services.recording_key, header.session_id);
+  return key ? std::move(*key) : Secret();
+}
+
 Status delete_recording(Services& services, const Caller& caller, std::string_view session_id) {
   MEZ_CHECK(require(services, caller, "recordings", "delete"));
   Result<recording::StoredRecording> stored = services.recordings.get(session_id);

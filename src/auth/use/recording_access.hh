@@ -34,6 +34,9 @@ Result<recording::StoredRecording> get_recording(Services& services, const Calle
 // As get_recording(). Reading from the beginning is audited as session.recording.accessed.
 Result<recording::ReadChunk> read_recording(Services& services, const Caller& caller, std::string_view session_id,
                                             std::uint64_t offset, std::size_t max_bytes);
+// With what the tags of one that the caller may read are verified. Empty when the hub can't open it: then
+// get_recording() tells of a problem, or the hub's key is not the one that the recording was made for.
+Secret chain_key_of(const Services& services, const recording::Header& header);
 Status delete_recording(Services& services, const Caller& caller, std::string_view session_id);
 
 }  // namespace mezite::auth

@@ -34,7 +34,11 @@ Result<recording::IndexedSession> index_one(Services& services, const std::strin
     *at += size;
     return size;
   };
-  Result<recording::Reader> reader = recording::Reader::open(pull);
+  recording::ReadOptions options;
+  options.chain_key = [&services](const recording::Header& header) -> Result<Secret> {
+    return chain_key_of(services, header);
+  };
+  Result<recording::Reader> reader = recording::Reader::open(pull, options);
   if (!reader) {
     MEZ_CHECK(index.put_unreadable(session_id, reader.error().message));
     return recording::IndexedSession{.state = IndexState::kUnreadable, .note = reader.error().message};

@@ -1,6 +1,7 @@
 #include "auth/use/session_data.hh"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "auth/record.hh"
 #include "auth/recording_archive.hh"
@@ -57,6 +58,40 @@ std::string id_made_of(std::string_view text) {
 
 std::string id_of_upload(std::string_view session_id) {
   return id_made_of(fmt::format("session.recording.uploaded:{}", session_id));
+}
+
+// The chain_id() that the node told of when the session started; empty when it did not, or not yet. Only the first
+// telling counts: who takes over the node can tell more, but not earlier.
+Result<std::string> chain_of_start(const Services& services, const Caller& agent, std::string_view session_id) {
+  audit::Filter filter{.type = "session.start", .session_id = std::string(session_id), .limit = 8};
+  filter.after_sequence = 0;
+  MEZ_TRY(const auto found, services.audit->list(filter));
+  for (const audit::StoredEvent& one : found) {
+    const auto event = audit::event_from_json(one.json);
+    if (!event || event->server_id != agent.name) continue;
+    const auto details = nlohmann::json::parse(event->details, nullptr, false);
+    const auto chain = details.find("chain");
+    return chain != details.end() && chain->is_string() ? chain->get<std::string>() : std::string();
+  }
+  return std::string();
+}
+
+// It is evidence: kept as it came.
+Status tell_of_altered(Services& services, const Caller& agent, const recording::StoredRecording& stored) {
+  audit::Event event = event_by(services, agent, audit::EventKind::kSessionRecordingAltered);
+  event.id = id_made_of(fmt::format("session.recording.altered:{}", stored.header.session_id));
+  event.user_name = stored.header.user;
+  event.session_id = stored.header.session_id;
+  event.resource_type = "recording";
+  event.resource_name = stored.header.session_id;
+  event.error_message = stored.problem;
+  event.details = audit::Details()
+                      .add("size_bytes", static_cast<std::int64_t>(stored.size_bytes))
+                      .add("sha256", stored.sha256)
+                      .text();
+  log::error("a recording was altered at its node before it came; it is kept",
+             {{"session", stored.header.session_id}, {"node", agent.node_name}, {"problem", stored.problem}});
+  return record(services, event);
 }
 
 // What tells of a refused event. It holds the event itself: an agent that is told of the refusal keeps a copy, an older
@@ -140,7 +175,13 @@ Result<recording::PutReceipt> put_recording_chunk(Services& services, const Call
       return fail(ErrorCode::kPermissionDenied, "the recording's header names another node or cluster");
     }
   }
-  Result<recording::PutReceipt> receipt = services.recordings.put(agent.name, request);
+  recording::PutRequest told = request;
+  std::string chain;
+  if (request.last) {
+    MEZ_TRY(chain, chain_of_start(services, agent, request.session_id));
+    told.chain_id = chain;
+  }
+  Result<recording::PutReceipt> receipt = services.recordings.put(agent.name, told);
   if (!receipt) {
     if (receipt.error().code == ErrorCode::kPermissionDenied) {
       audit::Event refused = event_by(services, agent, audit::EventKind::kAuthzDenied);
@@ -164,6 +205,7 @@ Result<recording::PutReceipt> put_recording_chunk(Services& services, const Call
                         .add("storage", name_of(services.config.recording.backend))
                         .text();
     MEZ_CHECK(record(services, event));
+    if (!stored.problem.empty()) MEZ_CHECK(tell_of_altered(services, agent, stored));
     index_soon(services, request.session_id);
     if (services.recording_archive) services.recording_archive->kick();
   }

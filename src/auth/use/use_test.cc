@@ -12,6 +12,8 @@
 #include "auth/use/session_data.hh"
 #include "auth/use/user_certificate.hh"
 #include "base/id.hh"
+#include "crypto/hash.hh"
+#include "recording/writer.hh"
 #include "ssh/keys/certificate_check.hh"
 
 namespace mezite::auth {
@@ -53,6 +55,32 @@ class UseTest : public testing::ServicesTest {
     caller.name = joined->node_id;
     caller.node_name = name;
     return caller;
+  }
+  recording::Header header_of(const Caller& agent) {
+    recording::Header header{.session_id = new_uuid(), .cluster_name = "test.mezite", .user = "alice", .login = "root"};
+    header.node = agent.node_name;
+    header.node_id = agent.name;
+    header.started_at = system_clock().now();
+    header.chain_key =
+        seal_chain_key(Secret(std::size_t{32}), services_->recording_key.recipient(), header.session_id).value();
+    return header;
+  }
+  // A whole recording and its header.
+  std::pair<recording::Header, Bytes> record_session(const recording::Header& like) {
+    const auto path = folder_.path() / (new_uuid() + ".mezrec");
+    auto writer = recording::Writer::create(path, like, SteadyTime{}).value();
+    EXPECT_TRUE(writer.write(recording::EventKind::kStdout, as_bytes("hello"), SteadyTime{}));
+    EXPECT_TRUE(writer.finish({.exit_code = 0}, SteadyTime{}));
+    return {writer.header(), read_file(path).value()};
+  }
+  recording::StoredRecording upload(const Caller& agent, const recording::Header& header, const Bytes& data) {
+    const std::string json = recording::header_to_json(header);
+    const auto sha256 = crypto::sha256(data);
+    auto receipt = put_recording_chunk(
+        *services_, agent,
+        {.session_id = header.session_id, .data = data, .last = true, .sha256 = sha256, .header_json = json});
+    EXPECT_TRUE(receipt && receipt->verified);
+    return services_->recordings.get(header.session_id).value();
   }
   std::string event_json(audit::EventKind kind, std::string_view server_id) {
     audit::Event event = audit::make_event(kind);
@@ -289,10 +317,7 @@ TEST_F(UseTest, APoisonedEventIsReportedAndHoldsUpNoOther) {
 
 TEST_F(UseTest, ARecordingBelongsToTheNodeThatBeganIt) {
   Caller web = agent("web-01"), db = agent("db-01");
-  recording::Header header{.session_id = new_uuid(), .cluster_name = "test.mezite", .user = "alice", .login = "root"};
-  header.node = "web-01";
-  header.node_id = web.name;
-  header.started_at = system_clock().now();
+  const recording::Header header = header_of(web);
   std::string json = recording::header_to_json(header);
   Bytes data = to_bytes("not really a recording");
   recording::PutRequest first{.session_id = header.session_id, .offset = 0, .data = BytesView(data).first(3)};
@@ -330,6 +355,54 @@ TEST_F(UseTest, ARecordingBelongsToTheNodeThatBeganIt) {
   EXPECT_FALSE(delete_recording(*services_, caller("alice"), header.session_id));
   ASSERT_TRUE(delete_recording(*services_, caller_of_local_peer(0, 1), header.session_id));
   EXPECT_THAT(events("session.recording.deleted"), SizeIs(1));
+}
+
+TEST_F(UseTest, ARecordingIsTheOneThatItsSessionBeganWith) {
+  Caller web = agent("web-01"), db = agent("db-01");
+  const auto told = [&](const Caller& who, const recording::Header& header) {
+    audit::Event start = audit::make_event(audit::EventKind::kSessionStart);
+    start.session_id = header.session_id;
+    start.details = audit::Details().add("chain", chain_id(header)).text();
+    const std::string json = audit::to_canonical_json(start);
+    const std::string_view one[] = {json};
+    ASSERT_TRUE(emit_agent_events(*services_, who, one));
+  };
+  const auto [good, good_data] = record_session(header_of(web));
+  told(web, good);
+  EXPECT_EQ(upload(web, good, good_data).problem, "");
+  EXPECT_EQ(chain_key_of(*services_, good).size(), 32U);
+  EXPECT_THAT(events("session.recording.altered"), SizeIs(0));
+
+  // Made from scratch, with tags and all, when the session was over: whoever may seal to the hub can do that.
+  const auto [begun, begun_data] = record_session(header_of(web));
+  told(web, begun);
+  const auto [replaced, replaced_data] = record_session(begun);
+  told(web, replaced);  // later
+  const auto stored = upload(web, replaced, replaced_data);
+  EXPECT_TRUE(stored.complete);
+  EXPECT_THAT(stored.problem, HasSubstr("replaced"));
+  ASSERT_THAT(events("session.recording.altered"), SizeIs(1));
+  EXPECT_THAT(events("session.recording.altered")[0], HasSubstr(R"("event_code":"T2025W")"));
+  EXPECT_THAT(events("session.recording.altered")[0], HasSubstr("replaced"));
+  EXPECT_THAT(events("session.recording.altered")[0], HasSubstr(stored.sha256));
+
+  // What another node says of the session does not count.
+  const auto [own, own_data] = record_session(header_of(web));
+  recording::Header elsewhere = replaced;
+  elsewhere.session_id = own.session_id;
+  told(db, elsewhere);
+  told(web, own);
+  EXPECT_EQ(upload(web, own, own_data).problem, "");
+}
+
+TEST_F(UseTest, TheRecordingKeyStaysAndIsNotInTheDatabaseInClear) {
+  const std::string recipient = to_text(services_->recording_key.recipient());
+  const Bytes private_key = to_bytes(services_->recording_key.key().view());
+  services_.reset();
+  const Bytes database = read_file(folder_.path() / "data" / "mezhub.db", std::size_t{1} << 26).value();
+  EXPECT_EQ(as_text(database).find(as_text(private_key)), std::string_view::npos);
+  SetUp();
+  EXPECT_EQ(to_text(services_->recording_key.recipient()), recipient);
 }
 
 TEST_F(UseTest, ExplainAndListsAgree) {

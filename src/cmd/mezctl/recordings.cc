@@ -93,6 +93,10 @@ Result<recording::Reader> open_recording(Context& context, const std::string& id
     MEZ_TRY(const auto recording, describe(context, id));
     return static_cast<std::uint64_t>(recording.size_bytes());
   };
+  MEZ_TRY(const auto about, describe(context, id));
+  remote.chain_key = Secret(about.chain_key());
+  if (about.complete()) remote.problem = about.problem();
+  if (const std::string doubts = client::doubts_about(remote); !doubts.empty()) say(doubts);
   return client::open_recording(std::move(remote), identity_file);
 }
 
@@ -127,6 +131,7 @@ Status recordings_play(Context& context, const PlayFlags& flags) {
     MEZ_TRY(options.start, client::parse_offset(flags.at));
   }
   if (client::names_file(flags.id)) {
+    say(client::kFileDoubts);
     MEZ_TRY(recording::Reader reader, client::open_recording_file(flags.id, flags.identity));
     return client::play_recording(reader, options, say);
   }
@@ -137,9 +142,10 @@ Status recordings_play(Context& context, const PlayFlags& flags) {
 }
 
 Status recordings_export(Context& context, const RecordingExportFlags& flags) {
-  Result<recording::Reader> reader = client::names_file(flags.id)
-                                         ? client::open_recording_file(flags.id, flags.identity)
-                                         : open_recording(context, flags.id, flags.identity);
+  const bool from_file = client::names_file(flags.id);
+  if (from_file) say(client::kFileDoubts);
+  Result<recording::Reader> reader = from_file ? client::open_recording_file(flags.id, flags.identity)
+                                               : open_recording(context, flags.id, flags.identity);
   if (!reader) return std::unexpected(reader.error());
   MEZ_TRY(Target target, Target::open(flags.output));
   const recording::Sink sink = [&](std::string_view text) { return target.write(text); };

@@ -64,6 +64,7 @@ Result<int> play(const PlayOptions& options) {
     MEZ_TRY(how.start, client::parse_offset(options.at));
   }
   if (client::names_file(options.session)) {
+    note(client::kFileDoubts);
     MEZ_TRY(auto reader, client::open_recording_file(options.session, options.identity));
     MEZ_CHECK(client::play_recording(reader, how, note));
     return 0;
@@ -81,6 +82,9 @@ Result<int> play(const PlayOptions& options) {
     MEZ_TRY(const auto now, parse<v1::Recording>(again, "the question for a recording"));
     return static_cast<std::uint64_t>(now.size_bytes());
   };
+  remote.chain_key = Secret(about.chain_key());
+  if (about.complete()) remote.problem = about.problem();
+  if (const std::string doubts = client::doubts_about(remote); !doubts.empty()) note(doubts);
   MEZ_TRY(auto reader, client::open_recording(std::move(remote), options.identity));
   MEZ_CHECK(client::play_recording(reader, how, note));
   return 0;
