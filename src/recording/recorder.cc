@@ -1,9 +1,12 @@
 #include "recording/recorder.hh"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <charconv>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -12,6 +15,7 @@
 #include <vector>
 
 #include "base/log.hh"
+#include "base/unique_fd.hh"
 #include "recording/event_buffer.hh"
 
 namespace mezite::recording {
@@ -21,6 +25,9 @@ constexpr std::size_t kCongestedBytes = 1 << 20;
 constexpr std::size_t kWakeBytes = 512 * 1024;  // enough for a big write: don't wait for the tick
 constexpr std::size_t kSpareSegments = 12;
 constexpr std::chrono::milliseconds kTick{100};
+constexpr std::chrono::nanoseconds kSlowPerByte{7};  // 150 MB/s
+constexpr int kSlowInARow = 8;
+constexpr std::chrono::seconds kSlowPause{5};
 constexpr std::chrono::seconds kSyncInterval{1};
 constexpr std::chrono::seconds kLimitInterval{2};
 
@@ -38,6 +45,18 @@ struct Wake {
     condition.notify_one();
   }
 };
+
+// How long this thread stood in line for a core so far; zero where the kernel does not count.
+std::chrono::nanoseconds stood_in_line() {
+  thread_local const UniqueFd file(::open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
+  std::array<char, 96> text;
+  const ssize_t got = file ? ::pread(file.get(), text.data(), text.size(), 0) : 0;
+  const std::string_view line(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
+  const std::size_t second = line.find(' ');  // nanoseconds on a core, in line for one, number of times
+  std::int64_t nanoseconds = 0;
+  if (second != line.npos) std::from_chars(line.data() + second + 1, line.data() + line.size(), nanoseconds);
+  return std::chrono::nanoseconds(nanoseconds);
+}
 
 // Memory of segments that were written, for those to come: sessions that move much data would else ask the allocator,
 // and the kernel, for every one.
@@ -103,6 +122,8 @@ struct Session::State {
 
   // The thread's own.
   SteadyTime synced_at;
+  SteadyTime cache_until{};  // the disk was slow
+  int slow_writes = 0;
   Writer writer;
   Callbacks callbacks;
   std::vector<Segment> taken;
@@ -179,11 +200,28 @@ struct Session::State {
     return ending;
   }
 
+  // A disk that is slow, or has much else to do, needs the cache, or the session would have to wait for it.
+  Status append_taken(SteadyTime now) {
+    std::size_t bytes = 0;
+    for (const Segment& segment : taken) bytes += segment.raw.size();
+    const bool pass = bytes >= kWakeBytes / 2 && now >= cache_until;
+    if (!pass) return writer.append(taken);
+    const auto stood_before = stood_in_line();
+    const SteadyTime before = clock.steady();
+    auto status = writer.append(taken, Writer::Cache::kPassed);
+    const auto took = clock.steady() - before - (stood_in_line() - stood_before);
+    slow_writes = took > kSlowPerByte * static_cast<std::int64_t>(bytes) ? slow_writes + 1 : 0;
+    if (slow_writes == kSlowInARow) {
+      slow_writes = 0;
+      cache_until = clock.steady() + kSlowPause;
+    }
+    return status;
+  }
+
   Status write_taken(Ending how, SteadyTime now, Spool& spool) {
     if (how == Ending::kDiscard) return spool.discard(id);
-    // A disk that falls behind what comes in needs the cache.
-    const bool behind = syncing && now - synced_at > kSyncInterval;
-    Status status = failed ? Status{} : writer.append(taken, behind ? Writer::Cache::kKept : Writer::Cache::kDropped);
+    Status status;
+    if (!failed) status = append_taken(now);
     if (how == Ending::kNone) return status;
     if (status && !failed) status = writer.finish();
     // Also after a failure: what was written is whole segments, worth uploading.

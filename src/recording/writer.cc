@@ -5,10 +5,14 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <optional>
+#include <utility>
 
 #include "base/file.hh"
+#include "base/log.hh"
 #include "base/unique_fd.hh"
 #include "crypto/aead.hh"
 #include "crypto/random.hh"
@@ -23,13 +27,23 @@ constexpr std::uint64_t kIndexStepBytes = 256 * 1024;
 // stored as they are before the next try.
 constexpr std::size_t kTellingBytes = 64 * 1024;
 constexpr int kStoredInARow = 15;
-// Written at once: enough that dropping it from the cache is worth its while.
+// Written at once: enough to go to the disk past the kernel's cache.
 constexpr std::size_t kBulkBytes = 256 * 1024;
-constexpr std::size_t kPageBytes = 4096;
+constexpr std::size_t kDirectBytes = 512 * 1024;
+constexpr std::size_t kPageBytes = 4096;  // what direct writes are aligned to
 constexpr std::size_t kMaxPieces = 1024;  // IOV_MAX
-#ifndef RWF_DONTCACHE
-constexpr int RWF_DONTCACHE = 0x80;  // since Linux 6.14
-#endif
+
+// So many bytes (8 and more) that decompress to nothing: a skippable frame (RFC 8878 section 3.1.2).
+constexpr std::size_t kSkippableHeaderBytes = 8;
+Bytes padding(std::size_t bytes) {
+  Bytes frame(bytes);
+  const auto size = static_cast<std::uint32_t>(bytes - kSkippableHeaderBytes);
+  const auto byte = [size](int place) { return static_cast<std::uint8_t>(size >> (8 * place)); };
+  const std::array<std::uint8_t, kSkippableHeaderBytes> header{0x50,    0x2a,    0x4d,    0x18,
+                                                               byte(0), byte(1), byte(2), byte(3)};
+  std::ranges::copy(header, frame.begin());
+  return frame;
+}
 
 }  // namespace
 
@@ -49,18 +63,21 @@ struct Writer::State {
   std::vector<wire::IndexEntry> index;
   std::uint64_t index_step = kIndexStepBytes;
   bool dirty = false;  // written, not yet synced
-  bool can_drop = true;
+  bool can_direct = true;
+  bool direct = false;  // O_DIRECT is set
   std::optional<Error> error;
 
   // A segment on its way to the file.
   struct Staged {
     std::array<std::uint8_t, wire::kFrameBytes> frame;
     std::array<std::uint8_t, 12> stored_header;
-    Bytes block;                     // made for this segment
-    std::array<BytesView, 2> parts;  // the block: of `block`, or of what the caller holds
+    Bytes block;  // made for this segment
+    Bytes padding;
+    std::array<BytesView, 3> parts;  // the block: of the above, or of what the caller holds
     std::array<std::uint8_t, wire::kTrailerBytes> trailer;
 
-    std::size_t size() const { return frame.size() + parts[0].size() + parts[1].size() + trailer.size(); }
+    std::size_t block_size() const { return parts[0].size() + parts[1].size() + parts[2].size(); }
+    std::size_t size() const { return frame.size() + block_size() + trailer.size(); }
   };
   std::deque<Staged> staged;  // in a container that never moves them
   std::uint64_t staged_bytes = 0;
@@ -69,7 +86,7 @@ struct Writer::State {
 
   // Frame, seal, tag and sum for the block that `segment.parts` has.
   Status seal_segment(Staged& segment, wire::SegmentKind kind, std::uint64_t start_ms, std::size_t raw_bytes) {
-    const std::size_t plain_bytes = segment.parts[0].size() + segment.parts[1].size();
+    const std::size_t plain_bytes = segment.block_size();
     const bool seal = kind == wire::SegmentKind::kEvents && !key.empty();
     const wire::Frame frame{.kind = kind,
                             .block_bytes = static_cast<std::uint32_t>(plain_bytes + (seal ? wire::kSealBytes : 0)),
@@ -77,22 +94,34 @@ struct Writer::State {
                             .start_ms = start_ms};
     segment.frame = wire::encode_frame(frame, sum);
     if (seal) {
-      Bytes plain = to_bytes(segment.parts[0]);
-      plain.insert(plain.end(), segment.parts[1].begin(), segment.parts[1].end());
+      Bytes plain;
+      plain.reserve(plain_bytes);
+      for (const BytesView part : segment.parts) plain.insert(plain.end(), part.begin(), part.end());
       // The frame's check holds the sum before it: a block opens in its own place only.
       MEZ_TRY(segment.block, crypto::aead_seal(key.view(), plain, segment.frame));
-      segment.parts = {segment.block, {}};
+      segment.parts = {segment.block, {}, {}};
     }
-    const auto& [first, second] = segment.parts;
-    const Tag tag = tags->next(std::array<BytesView, 3>{segment.frame, first, second});
-    sum = sum_of(std::array<BytesView, 5>{sum, segment.frame, first, second, tag});
+    const auto& [first, second, third] = segment.parts;
+    const Tag tag = tags->next(std::array<BytesView, 4>{segment.frame, first, second, third});
+    sum = sum_of(std::array<BytesView, 6>{sum, segment.frame, first, second, third, tag});
     std::ranges::copy(sum, std::ranges::copy(tag, segment.trailer.begin()).out);
     staged_bytes += segment.size();
     return {};
   }
 
-  // Compresses, unless what came before did not.
-  Status stage_events(const Segment& events_of) {
+  // Ends the file at a whole page.
+  void pad(Staged& segment) {
+    const std::uint64_t end = size + staged_bytes + wire::kFrameBytes + segment.block_size() +
+                              (key.empty() ? 0 : wire::kSealBytes) + wire::kTrailerBytes;
+    auto missing = static_cast<std::size_t>((kPageBytes - end % kPageBytes) % kPageBytes);
+    if (missing > 0 && missing < kSkippableHeaderBytes) missing += kPageBytes;
+    if (missing == 0) return;
+    segment.padding = padding(missing);
+    segment.parts[2] = segment.padding;
+  }
+
+  // Compresses, unless what came before did not. The last one of many that goes past the cache is padded.
+  Status stage_events(const Segment& events_of, bool last_of_bulk) {
     const Bytes& raw = events_of.raw;
     note_in_index(events_of.start_ms);
     last_ms = std::max(last_ms, events_of.end_ms);
@@ -100,40 +129,39 @@ struct Writer::State {
     if (stored_left > 0) {
       --stored_left;
       segment.stored_header = wire::stored_frame_header(raw.size());
-      segment.parts = {segment.stored_header, raw};
+      segment.parts = {segment.stored_header, raw, {}};
     } else {
       segment.block = wire::compress(raw);
-      segment.parts = {segment.block, {}};
+      segment.parts = {segment.block, {}, {}};
       if (raw.size() >= kTellingBytes && segment.block.size() > raw.size() / 16 * 15) stored_left = kStoredInARow;
     }
+    if (last_of_bulk && staged_bytes + segment.block_size() >= kBulkBytes) pad(segment);
     return seal_segment(segment, wire::SegmentKind::kEvents, events_of.start_ms, raw.size());
   }
 
   Status stage_block(wire::SegmentKind kind, Bytes block, std::size_t raw_bytes) {
     Staged& segment = stage();
     segment.block = std::move(block);
-    segment.parts = {segment.block, {}};
+    segment.parts = {segment.block, {}, {}};
     return seal_segment(segment, kind, last_ms, raw_bytes);
   }
 
   // Writes what is staged.
-  Status commit(Cache cache) {
+  Status commit() {
     std::vector<iovec> pieces;
-    pieces.reserve(staged.size() * 4);
+    pieces.reserve(staged.size() * 5);
+    const auto add = [&](BytesView piece) {
+      if (!piece.empty()) pieces.push_back({const_cast<std::uint8_t*>(piece.data()), piece.size()});
+    };
     for (const Staged& segment : staged) {
-      for (const BytesView piece :
-           {BytesView(segment.frame), segment.parts[0], segment.parts[1], BytesView(segment.trailer)}) {
-        if (!piece.empty()) pieces.push_back({const_cast<std::uint8_t*>(piece.data()), piece.size()});
-      }
+      add(segment.frame);
+      for (const BytesView part : segment.parts) add(part);
+      add(segment.trailer);
     }
-    // The last page is kept: the next bytes go there, and would have to read it again.
-    const std::uint64_t whole_pages = (size + staged_bytes) / kPageBytes * kPageBytes;
-    const bool drop = cache == Cache::kDropped && can_drop && staged_bytes >= kBulkBytes;
-    std::span<iovec> rest = pieces;
+    const bool aligned = size % kPageBytes == 0 && staged_bytes % kPageBytes == 0;
+    const bool past_cache = staged_bytes >= kBulkBytes && aligned && set_direct(true);
     std::uint64_t written = 0;
-    Status status;
-    if (drop) status = write_pieces(rest, whole_pages - size, RWF_DONTCACHE, written);
-    if (status) status = write_pieces(rest, staged_bytes - written, 0, written);
+    Status status = past_cache ? write_direct(pieces, written) : write_pieces(pieces, written);
     if (!status) {
       // Leave whole segments only: the one that a full disk took a part of is cut off again.
       for (const Staged& segment : staged) {
@@ -141,7 +169,8 @@ struct Writer::State {
         written -= segment.size();
         size += segment.size();
       }
-      if (::ftruncate(fd.get(), static_cast<off_t>(size)) == 0) ::lseek(fd.get(), static_cast<off_t>(size), SEEK_SET);
+      if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
+        log::warn("a recording could not be cut to whole segments");
       return give_up(wrap(status.error(), "writing the recording").error());
     }
     size += staged_bytes;
@@ -157,35 +186,70 @@ struct Writer::State {
     return std::unexpected(why);
   }
 
-  // Writes so many bytes of the pieces and takes them off; `written` grows by what was.
-  Status write_pieces(std::span<iovec>& pieces, std::uint64_t bytes, int flags, std::uint64_t& written) {
-    while (bytes > 0) {
-      std::size_t count = 0;
-      std::uint64_t chosen = 0;
-      while (chosen < bytes && count < std::min(pieces.size(), kMaxPieces)) chosen += pieces[count++].iov_len;
-      // The last one may be wanted in part.
-      const std::size_t over = chosen > bytes ? static_cast<std::size_t>(chosen - bytes) : 0;
-      pieces[count - 1].iov_len -= over;
-      const ssize_t result = ::pwritev2(fd.get(), pieces.data(), static_cast<int>(count), -1, flags);
-      const int problem = errno;
-      pieces[count - 1].iov_len += over;
-      if (result < 0 && problem == EINTR) continue;
-      if (result < 0 && flags != 0 && (problem == EOPNOTSUPP || problem == ENOSYS || problem == EINVAL)) {
-        can_drop = false;
-        flags = 0;
-        continue;
-      }
-      if (result < 0) return fail_errno(problem, "write");
+  // `written` grows by what was written, from the end of the file on.
+  Status write_pieces(std::span<iovec> pieces, std::uint64_t& written) {
+    set_direct(false);
+    while (!pieces.empty()) {
+      const auto count = static_cast<int>(std::min(pieces.size(), kMaxPieces));
+      const ssize_t result = ::pwritev(fd.get(), pieces.data(), count, static_cast<off_t>(size + written));
+      if (result < 0 && errno == EINTR) continue;
+      if (result < 0) return fail_errno(errno, "write");
       auto gone = static_cast<std::size_t>(result);
-      bytes -= gone;
       written += gone;
-      while (gone > 0 && gone >= pieces.front().iov_len) {
+      while (!pieces.empty() && gone >= pieces.front().iov_len) {
         gone -= pieces.front().iov_len;
         pieces = pieces.subspan(1);
       }
-      if (gone == 0) continue;
+      if (pieces.empty()) break;
       pieces.front().iov_base = static_cast<std::uint8_t*>(pieces.front().iov_base) + gone;
       pieces.front().iov_len -= gone;
+    }
+    return {};
+  }
+
+  bool set_direct(bool on) {
+    if (on && !can_direct) return false;
+    if (on == direct) return true;
+    const int flags = ::fcntl(fd.get(), F_GETFL);
+    const bool done = flags >= 0 && ::fcntl(fd.get(), F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+    if (done) direct = on;
+    if (!done && on) can_direct = false;  // this file system can't
+    return done;
+  }
+
+  // The same by way of memory that is aligned; all sizes and places are of whole pages.
+  Status write_direct(std::span<const iovec> pieces, std::uint64_t& written) {
+    struct Free {
+      void operator()(std::uint8_t* memory) const { std::free(memory); }
+    };
+    thread_local const std::unique_ptr<std::uint8_t, Free> buffer(
+        static_cast<std::uint8_t*>(std::aligned_alloc(kPageBytes, kDirectBytes)));
+    std::size_t filled = 0;
+    for (const iovec& piece : pieces) {
+      BytesView rest(static_cast<const std::uint8_t*>(piece.iov_base), piece.iov_len);
+      while (!rest.empty()) {
+        const BytesView part = rest.first(std::min(rest.size(), kDirectBytes - filled));
+        std::memcpy(buffer.get() + filled, part.data(), part.size());
+        rest = rest.subspan(part.size());
+        filled += part.size();
+        if (filled == kDirectBytes) MEZ_CHECK(write_buffer({buffer.get(), std::exchange(filled, 0)}, written));
+      }
+    }
+    return write_buffer({buffer.get(), filled}, written);
+  }
+
+  Status write_buffer(BytesView bytes, std::uint64_t& written) {
+    while (!bytes.empty()) {
+      const ssize_t result = ::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(size + written));
+      if (result < 0 && errno == EINTR) continue;
+      // Another alignment is wanted, or what is left of a short write has none: by way of the cache, then.
+      if (result < 0 && errno == EINVAL && direct && set_direct(false)) {
+        can_direct = false;
+        continue;
+      }
+      if (result < 0) return fail_errno(errno, "write");
+      bytes = bytes.subspan(static_cast<std::size_t>(result));
+      written += static_cast<std::size_t>(result);
     }
     return {};
   }
@@ -264,9 +328,10 @@ Status Writer::append(std::span<const Segment> segments, Cache cache) {
   if (state_->error) return std::unexpected(*state_->error);
   if (segments.empty()) return {};
   for (const Segment& segment : segments) {
-    if (auto status = state_->stage_events(segment); !status) return state_->give_up(status.error());
+    const bool last_of_bulk = cache == Cache::kPassed && state_->can_direct && &segment == &segments.back();
+    if (auto status = state_->stage_events(segment, last_of_bulk); !status) return state_->give_up(status.error());
   }
-  return state_->commit(cache);
+  return state_->commit();
 }
 
 Status Writer::flush_due(SteadyTime now) {
@@ -318,7 +383,7 @@ Status Writer::finish() {
   wire::put_u64(footer, state_->tags->number());
   MEZ_CHECK(state_->stage_block(wire::SegmentKind::kIndex, wire::compress(index), index.size()));
   MEZ_CHECK(state_->stage_block(wire::SegmentKind::kFooter, std::move(footer), wire::kFooterBlockBytes));
-  MEZ_CHECK(state_->commit(Cache::kKept));
+  MEZ_CHECK(state_->commit());
   return sync();
 }
 
