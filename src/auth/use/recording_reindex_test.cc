@@ -27,7 +27,8 @@ struct RecordingReindexTest : testing::ServicesTest {
                                    .client_address = "",
                                    .command = "",
                                    .started_at = system_clock().now(),
-                                   .keys = {}};
+                                   .keys = {},
+                                   .chain_key = {.recipient = services_->recording_key.recipient()}};
     recording::Writer writer =
         recording::Writer::create(services_->recordings.path_of(header.session_id), header, SteadyTime(1h)).value();
     EXPECT_TRUE(writer.write(recording::EventKind::kOutput, as_bytes("hello"), SteadyTime(1h)));
