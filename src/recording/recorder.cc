@@ -21,9 +21,9 @@
 namespace mezite::recording {
 namespace {
 
-constexpr std::size_t kCongestedBytes = 1 << 20;
-constexpr std::size_t kWakeBytes = 512 * 1024;  // enough for a big write: don't wait for the tick
-constexpr std::size_t kSpareSegments = 12;
+constexpr std::size_t kCongestedBytes = 2 << 20;
+constexpr std::size_t kWakeBytes = 1 << 20;  // enough for a big write: don't wait for the tick
+constexpr std::size_t kSpareSegments = 24;
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::nanoseconds kSlowPerByte{7};  // 150 MB/s
 constexpr int kSlowInARow = 8;

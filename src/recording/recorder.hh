@@ -34,7 +34,7 @@ class Session {
   // In place of finish(), for a session that was never begun: the file is removed, no callback comes.
   void discard();
 
-  // More than 1 MiB waits. Pausing on it bounds memory; `drained` is called at half of that.
+  // More than 2 MiB wait. Pausing on it bounds memory; `drained` is called at half of that.
   bool congested() const;
   bool failed() const;
   const Header& header() const;  // as it is in the file

@@ -29,7 +29,7 @@ constexpr std::size_t kTellingBytes = 64 * 1024;
 constexpr int kStoredInARow = 15;
 // Written at once: enough to go to the disk past the kernel's cache.
 constexpr std::size_t kBulkBytes = 256 * 1024;
-constexpr std::size_t kDirectBytes = 512 * 1024;
+constexpr std::size_t kDirectBytes = 1 << 20;
 constexpr std::size_t kPageBytes = 4096;  // what direct writes are aligned to
 constexpr std::size_t kMaxPieces = 1024;  // IOV_MAX
 
