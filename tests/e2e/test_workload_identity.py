@@ -49,7 +49,7 @@ def test_registrations_are_made_listed_and_removed(cluster):
 
 @pytest.mark.parametrize("arguments, status, says", [
     (("create", "/x"), 2, b"--selector"),
-    (("create", "--selector=unix:uid:1"), 2, b"spiffe-id"),
+    (("create", "--selector=unix:uid:1"), 2, b"SPIFFE-ID"),
     (("issue", "/x"), 2, b"--help"),
     (("issue", "/x", "--out=a", "--audience=b"), 2, b"--help"),
     (("create", "/x", "--selector=node:name:web-01"), 1, b"tell processes apart"),
