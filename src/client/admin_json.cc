@@ -81,6 +81,7 @@ Json message_to_json(const Message& message) {
   for (int i = 0; i < descriptor.field_count(); ++i) {
     const FieldDescriptor& field = *descriptor.field(i);
     const std::string& name = field.name();
+    if (name == "chain_key") continue;  // for players, not for people
     if (field.is_repeated()) {
       json[name] = repeated_to_json(message, field);
     } else if (name.ends_with("_ms") && field.cpp_type() == FieldDescriptor::CPPTYPE_INT64) {

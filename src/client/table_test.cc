@@ -94,6 +94,12 @@ TEST(AdminJson, HasTheFieldNamesOfTheApi) {
   v1::Role role;
   role.set_document_json(R"({"kind":"role"})");
   EXPECT_EQ(message_to_json(role)["document"]["kind"], "role");
+  v1::Recording recording;
+  recording.set_user("alice");
+  recording.set_chain_key(std::string(32, '\xff'));
+  const Json shown = message_to_json(recording);
+  EXPECT_EQ(shown["user"], "alice");
+  EXPECT_FALSE(shown.contains("chain_key"));
 }
 
 }  // namespace
