@@ -264,7 +264,8 @@ TEST(RecordingChain, OfAnEncryptedOneIsVerifiedByWhoCanNotReadIt) {
   Forged forged = Forged::take_apart(folder / "a");
   ReadOptions options = with_tags();
   options.content = ReadOptions::Content::kWhatOpens;
-  Reader good = Reader::open(pull_from(read_file(folder / "a").value()), options).value();
+  const Bytes written = read_file(folder / "a").value();
+  Reader good = Reader::open(pull_from(written), options).value();
   EXPECT_TRUE(good.authenticates());
   ASSERT_TRUE(verify(good));
   forged.segments.erase(forged.segments.begin() + 2);
