@@ -174,7 +174,8 @@ TEST(RecordingSeek, WithoutAnIndexStartsFromTheBeginning) {
   ASSERT_TRUE(reader.seek(10s));
   EXPECT_THAT(output_of(reader), testing::StartsWith("line 0"));
   EXPECT_FALSE(reader.complete());
-  Reader stream = Reader::open(pull_from(read_file(folder / "a").value())).value();
+  const Bytes written = read_file(folder / "a").value();
+  Reader stream = Reader::open(pull_from(written)).value();
   EXPECT_EQ(stream.seek(1s).error().code, ErrorCode::kFailedPrecondition);
 }
 

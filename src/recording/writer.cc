@@ -169,8 +169,9 @@ struct Writer::State {
         written -= segment.size();
         size += segment.size();
       }
-      if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
-        log::warn("a recording could not be cut to whole segments");
+      if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
+        log::warn("a recording could not be cut to whole segments", {{"session", header.session_id}});
+      }
       return give_up(wrap(status.error(), "writing the recording").error());
     }
     size += staged_bytes;
@@ -224,6 +225,7 @@ struct Writer::State {
     };
     thread_local const std::unique_ptr<std::uint8_t, Free> buffer(
         static_cast<std::uint8_t*>(std::aligned_alloc(kPageBytes, kDirectBytes)));
+    if (!buffer) return fail(ErrorCode::kResourceExhausted, "no memory for a write of {} bytes", kDirectBytes);
     std::size_t filled = 0;
     for (const iovec& piece : pieces) {
       BytesView rest(static_cast<const std::uint8_t*>(piece.iov_base), piece.iov_len);
