@@ -22,12 +22,21 @@ Status check_key(BytesView key) {
 }  // namespace
 
 Result<Bytes> aead_seal(BytesView key, BytesView plaintext, BytesView associated_data) {
+  Bytes out(plaintext.size() + kAeadOverhead);
+  MEZ_CHECK(aead_seal(key, plaintext, associated_data, out));
+  return out;
+}
+
+Status aead_seal(BytesView key, BytesView plaintext, BytesView associated_data, std::span<std::uint8_t> out) {
   MEZ_CHECK(check_key(key));
   if (plaintext.size() > kMaxMessage || associated_data.size() > kMaxMessage) {
     return fail(ErrorCode::kInvalidArgument, "too much to encrypt at once");
   }
-  Bytes out(kAeadNonceSize + plaintext.size() + kAeadTagSize);
-  fill_random(std::span(out).first(kAeadNonceSize));
+  if (out.size() != plaintext.size() + kAeadOverhead) {
+    return fail(ErrorCode::kInvalidArgument, "room of {} bytes for {} and {}", out.size(), plaintext.size(),
+                kAeadOverhead);
+  }
+  fill_random(out.first(kAeadNonceSize));
   const ossl::CipherCtx context(EVP_CIPHER_CTX_new());
   int size = 0;
   int last = 0;
@@ -41,7 +50,7 @@ Result<Bytes> aead_seal(BytesView key, BytesView plaintext, BytesView associated
       EVP_EncryptFinal_ex(context.get(), tag, &last) == 1 &&
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, static_cast<int>(kAeadTagSize), tag) == 1;
   if (!ok) return fail(ErrorCode::kInternal, "encrypting: {}", ossl::take_error());
-  return out;
+  return {};
 }
 
 Result<Secret> aead_open(BytesView key, BytesView sealed, BytesView associated_data) {

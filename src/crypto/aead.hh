@@ -14,6 +14,9 @@ inline constexpr std::size_t kAeadTagSize = 16;
 // nonce ‖ ciphertext ‖ tag. The key has kAeadKeySize bytes. With random nonces one key is good for 2^32 messages
 // (NIST SP 800-38D §8.3).
 Result<Bytes> aead_seal(BytesView key, BytesView plaintext, BytesView associated_data);
+// The same into `out`, of plaintext.size() + kAeadOverhead.
+inline constexpr std::size_t kAeadOverhead = kAeadNonceSize + kAeadTagSize;
+Status aead_seal(BytesView key, BytesView plaintext, BytesView associated_data, std::span<std::uint8_t> out);
 
 // kCorrupt when the key, the associated data or any bit of the message differs.
 Result<Secret> aead_open(BytesView key, BytesView sealed, BytesView associated_data);

@@ -33,6 +33,15 @@ TEST(AeadTest, BoundToKeyAndContext) {
   EXPECT_TRUE(aead_open(key, *aead_seal(key, {}, {}), {})->empty());
 }
 
+TEST(AeadTest, SealsIntoRoomOfTheRightSizeOnly) {
+  const Bytes key = random_bytes(32);
+  Bytes room(1 + kAeadOverhead);
+  ASSERT_TRUE(aead_seal(key, as_bytes("x"), as_bytes("ca:user"), room));
+  EXPECT_EQ(aead_open(key, room, as_bytes("ca:user"))->text(), "x");
+  EXPECT_FALSE(aead_seal(key, as_bytes("x"), {}, std::span(room).first(room.size() - 1)));
+  EXPECT_FALSE(aead_seal(key, as_bytes("xy"), {}, room));
+}
+
 TEST(Argon2Test, KnownAnswerOfTheReferenceProgram) {
   // echo -n password | argon2 somesalt -id -t 2 -k 256 -p 1 (phc-winner-argon2, test.c, version 0x13).
   const auto key = derive_key(as_bytes("password"), as_bytes("somesalt"), {256, 2, 1}, 32);

@@ -31,6 +31,12 @@ class TagChain {
 
   // The tag of segment number(), over the tag before it and the parts. Its key is wiped when this returns.
   Tag next(std::span<const BytesView> parts);
+  // The same with the segment's sum, from one reading of its bytes: `before` is the sum before it.
+  struct Ends {
+    Tag tag;
+    Sum sum;
+  };
+  Ends next_with_sum(const Sum& before, BytesView segment);
   // Goes to a later segment, whose predecessor has the tag `before`: one HMAC for each that is passed over.
   void skip_to(std::uint64_t number, const Tag& before);
   std::uint64_t number() const { return number_; }  // of the next segment; the header is number 0

@@ -119,6 +119,23 @@ void expect_forged(const Bytes& bytes, std::uint64_t offset, const char* what) {
   EXPECT_THAT(by_tags.error->message, HasSubstr(fmt::format("(byte {})", offset))) << what;
 }
 
+// From one reading of the bytes, in pieces, as from two readings of the whole.
+TEST(RecordingChain, SumAndTagTogetherAreTheSameAsEachAlone) {
+  TagChain together(Secret(BytesView(Bytes(kChainKeyBytes, 5))));
+  TagChain apart(Secret(BytesView(Bytes(kChainKeyBytes, 5))));
+  Sum sum{};
+  for (const std::size_t size : {1U, 16'383U, 16'384U, 16'385U, 126'976U}) {
+    Bytes segment(size);
+    for (std::size_t i = 0; i < size; ++i) segment[i] = static_cast<std::uint8_t>(i * 31 + i / 251);
+    const auto ends = together.next_with_sum(sum, segment);
+    const Tag tag = apart.next(std::array<BytesView, 1>{segment});
+    EXPECT_EQ(ends.tag, tag) << size;
+    EXPECT_EQ(ends.sum, sum_of(std::array<BytesView, 3>{sum, segment, tag})) << size;
+    EXPECT_EQ(together.number(), apart.number());
+    sum = ends.sum;
+  }
+}
+
 TEST(RecordingChain, SumsAreThoseOfXxHash) {
   EXPECT_EQ(to_hex(sum_of({})), "99aa06d3014798d86001c324468d497f");
   EXPECT_EQ(to_hex(short_sum_of({})), "2d06800538d394c2");

@@ -10,7 +10,6 @@ namespace {
 
 // More than any event needs beside its data: kind, time and length; and than an end or a resize needs as a whole.
 constexpr std::size_t kEventBytes = 64;
-static_assert(kSegmentBytes <= wire::kMaxStoredBytes);
 
 }  // namespace
 
@@ -30,24 +29,27 @@ BytesView EventBuffer::put(EventKind kind, BytesView data, SteadyTime now) {
     const std::size_t room = kSegmentBytes - segment_.raw.size() - kEventBytes / 2;
     const BytesView piece = data.first(std::min({data.size(), wire::kMaxDataBytes, room}));
     data = data.subspan(piece.size());
-    wire::put_data(segment_.raw, kind, advance(now), piece);
+    segment_.raw.append(wire::data_head(kind, advance(now), piece.size()));
+    segment_.raw.append(piece);
   }
   return data;
 }
 
 void EventBuffer::put_resize(std::uint16_t columns, std::uint16_t rows, SteadyTime now) {
-  const std::uint64_t delta = advance(now);
-  wire::put_resize(segment_.raw, delta, columns, rows);
+  Bytes event;
+  wire::put_resize(event, advance(now), columns, rows);
+  segment_.raw.append(event);
 }
 
 void EventBuffer::put_end(const SessionEnd& end, SteadyTime now) {
-  const std::uint64_t delta = advance(now);
-  wire::put_end(segment_.raw, delta, end);
+  Bytes event;
+  wire::put_end(event, advance(now), end);
+  segment_.raw.append(event);
 }
 
 bool EventBuffer::full() const { return segment_.raw.size() + kEventBytes > kSegmentBytes; }
 
-Segment EventBuffer::take(Bytes memory) {
+Segment EventBuffer::take(SegmentBytes memory) {
   memory.clear();
   const std::uint64_t last_ms = segment_.end_ms;
   return std::exchange(segment_, {.raw = std::move(memory), .start_ms = last_ms, .end_ms = last_ms});

@@ -7,15 +7,16 @@
 
 #include "base/clock.hh"
 #include "recording/event.hh"
+#include "recording/segment_bytes.hh"
 
 namespace mezite::recording {
 
-inline constexpr std::size_t kSegmentBytes = 128 * 1024;  // of events at most, before compression
+inline constexpr std::size_t kSegmentBytes = SegmentBytes::kMaxBytes;  // of events at most, before compression
 inline constexpr std::chrono::milliseconds kFlushInterval{1000};
 
 // Events that make one segment of the file.
 struct Segment {
-  Bytes raw;
+  SegmentBytes raw;
   std::uint64_t start_ms = 0;  // of its first event, since the recording began
   std::uint64_t end_ms = 0;    // of its last
 };
@@ -38,7 +39,7 @@ class EventBuffer {
   SteadyTime due() const { return empty() ? SteadyTime::max() : first_at_ + kFlushInterval; }
 
   // What was put since the last time. `memory` is used for what comes next; what it holds is forgotten.
-  Segment take(Bytes memory = {});
+  Segment take(SegmentBytes memory = {});
 
  private:
   std::uint64_t advance(SteadyTime now);

@@ -98,12 +98,63 @@ TEST(EventBuffer, TimesNeverGoBack) {
 TEST(EventBuffer, UsesTheMemoryItIsGiven) {
   EventBuffer buffer(kStart);
   buffer.put(EventKind::kOutput, as_bytes("a"), kStart);
-  Bytes memory = counting(kSegmentBytes);
-  const std::uint8_t* place = memory.data();
+  SegmentBytes memory;
+  memory.append(counting(kSegmentBytes));
+  const std::uint8_t* place = BytesView(memory).data();
   EXPECT_EQ(events_of(buffer.take(std::move(memory))).size(), 1U);
   EXPECT_TRUE(buffer.empty());
   buffer.put(EventKind::kOutput, as_bytes("b"), kStart);
-  EXPECT_EQ(buffer.take().raw.data(), place);
+  EXPECT_EQ(BytesView(buffer.take().raw).data(), place);
+}
+
+TEST(SegmentBytes, GrowsAndStaysAtAPage) {
+  const Bytes sent = counting(SegmentBytes::kMaxBytes);
+  SegmentBytes bytes;
+  EXPECT_TRUE(BytesView(bytes).empty());
+  for (std::size_t at = 0; at < sent.size();) {
+    const std::size_t piece = std::min<std::size_t>(at + 1, sent.size() - at);
+    bytes.append(BytesView(sent).subspan(at, piece));
+    at += piece;
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(bytes.memory().data()) % kPageBytes, 0U);
+    EXPECT_GE(bytes.memory().size(), SegmentBytes::kRoomBefore + bytes.size() + SegmentBytes::kRoomBehind);
+  }
+  EXPECT_TRUE(bytes.is_whole());
+  EXPECT_TRUE(std::ranges::equal(BytesView(bytes), sent));
+  SegmentBytes other = std::move(bytes);
+  EXPECT_TRUE(std::ranges::equal(BytesView(other), sent));
+  EXPECT_TRUE(bytes.empty());  // NOLINT(bugprone-use-after-move): says what a move leaves
+  bytes.append(as_bytes("again"));
+  EXPECT_EQ(as_text(BytesView(bytes)), "again");
+}
+
+// What goes past the cache is written from where the session put it: whole pages, however full the segments are.
+TEST(Writer, FullSegmentsThatDoNotCompressAreWholePagesWhereTheyAre) {
+  const TempFolder folder;
+  Writer writer = Writer::create(folder / "a", some_header(), kStart).value();
+  EventBuffer buffer(kStart);
+  Bytes noise(1'200'000);
+  std::uint32_t random = 7;
+  for (auto& byte : noise) byte = static_cast<std::uint8_t>((random = random * 1664525 + 1013904223) >> 24);
+  std::uint64_t before = 0;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Segment> segments;
+    for (BytesView rest = noise; !rest.empty();) {
+      rest = buffer.put(EventKind::kStdout, rest, kStart);
+      segments.push_back(buffer.take());
+    }
+    ASSERT_TRUE(writer.append(segments, Writer::Flow::kBulk));
+    const std::uint64_t grown = writer.size_bytes() - std::exchange(before, writer.size_bytes());
+    if (round == 0) continue;  // the header's end is at no page
+    const std::size_t rest = SegmentBytes::kRoomBefore + segments.back().raw.size() + wire::kTrailerBytes;
+    EXPECT_EQ(grown, (segments.size() - 1) * (kSegmentMemoryBytes - kPageBytes) + (rest / kPageBytes + 1) * kPageBytes);
+    for (Segment& segment : segments) {
+      // The frame stands before the events in the caller's memory, as it does in the file.
+      EXPECT_EQ(wire::get_u32(segment.raw.memory().subspan(8)), segment.raw.size());
+    }
+  }
+  const ReadBack back = read_back_file(folder / "a");
+  EXPECT_EQ(back.text(EventKind::kStdout).size(), 3 * noise.size());
+  EXPECT_FALSE(back.error);
 }
 
 TEST(Writer, BulkEndsAtAWholePage) {
@@ -119,11 +170,11 @@ TEST(Writer, BulkEndsAtAWholePage) {
       EXPECT_TRUE(buffer.put(EventKind::kStdout, noise, kStart).empty());
       segments.push_back(buffer.take());
     }
-    ASSERT_TRUE(writer.append(segments, Writer::Cache::kPassed));
+    ASSERT_TRUE(writer.append(segments, Writer::Flow::kBulk));
     EXPECT_EQ(writer.size_bytes() % 4096, 0U);
     const auto first = writer.size_bytes();
-    ASSERT_TRUE(writer.append(segments, Writer::Cache::kPassed));  // and now past the cache
-    EXPECT_LE(writer.size_bytes() - first, 4 * (100'000 + extra + 100) + 2 * 4096);
+    ASSERT_TRUE(writer.append(segments, Writer::Flow::kBulk));  // and now past the cache
+    EXPECT_LE(writer.size_bytes() - first, 4 * (100'000 + extra + 100 + 4096));
     const ReadBack back = read_back_file(folder / "a");
     EXPECT_EQ(back.text(EventKind::kStdout).size(), 8 * (100'000 + extra));
     EXPECT_FALSE(back.error);
@@ -154,7 +205,7 @@ TEST(Writer, AppendsTheSameWhateverTheCache) {
         segments.push_back(buffer.take());
       }
       const auto before = writer.size_bytes();
-      ASSERT_TRUE(writer.append(segments, round % 3 == 0 ? Writer::Cache::kUsed : Writer::Cache::kPassed));
+      ASSERT_TRUE(writer.append(segments, round % 3 == 0 ? Writer::Flow::kUsual : Writer::Flow::kBulk));
       EXPECT_GT(writer.size_bytes(), before);
       EXPECT_EQ(std::filesystem::file_size(folder / "a"), writer.size_bytes());
     }

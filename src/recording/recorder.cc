@@ -1,6 +1,7 @@
 #include "recording/recorder.hh"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,7 +24,7 @@ namespace {
 
 constexpr std::size_t kCongestedBytes = 2 << 20;
 constexpr std::size_t kWakeBytes = 1 << 20;  // enough for a big write: don't wait for the tick
-constexpr std::size_t kSpareSegments = 24;
+constexpr std::size_t kSpareSegments = 32;
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::nanoseconds kSlowPerByte{7};  // 150 MB/s
 constexpr int kSlowInARow = 8;
@@ -62,33 +63,40 @@ std::chrono::nanoseconds stood_in_line() {
 // and the kernel, for every one.
 class SegmentMemory {
  public:
-  Bytes take() {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!spare_.empty()) {
-        Bytes memory = std::move(spare_.back());
-        spare_.pop_back();
-        return memory;
-      }
-    }
-    Bytes memory;
-    memory.reserve(kSegmentBytes);
+  SegmentBytes take() {
+    const std::lock_guard lock(mutex_);
+    if (spare_.empty()) add_slab();
+    if (spare_.empty()) return {};
+    SegmentBytes memory = std::move(spare_.back());
+    spare_.pop_back();
     return memory;
   }
-  void give_back(Bytes memory) {
-    if (memory.capacity() < kSegmentBytes) return;
+  void give_back(SegmentBytes memory) {
+    if (!memory.is_whole()) return;
     const std::lock_guard lock(mutex_);
     if (spare_.size() < kSpareSegments) spare_.push_back(std::move(memory));
   }
   void release() {
-    std::vector<Bytes> gone;
+    std::vector<SegmentBytes> gone;
     const std::lock_guard lock(mutex_);
     gone.swap(spare_);
   }
 
  private:
+  // A huge page where there are such: a write of many small ones is cut into more requests to the disk.
+  void add_slab() {
+    const std::shared_ptr<std::uint8_t> slab(static_cast<std::uint8_t*>(std::aligned_alloc(kSlabBytes, kSlabBytes)),
+                                             std::free);
+    if (!slab) return;
+    ::madvise(slab.get(), kSlabBytes, MADV_HUGEPAGE);
+    for (std::size_t at = 0; at < kSlabBytes; at += kSegmentMemoryBytes) {
+      spare_.emplace_back(std::shared_ptr<std::uint8_t>(slab, slab.get() + at));
+    }
+  }
+
+  static constexpr std::size_t kSlabBytes = 2 << 20;
   std::mutex mutex_;
-  std::vector<Bytes> spare_;
+  std::vector<SegmentBytes> spare_;
 };
 
 }  // namespace
@@ -166,7 +174,7 @@ struct Session::State {
         if (!events.full()) continue;
         enough = enough || (ready_bytes < kWakeBytes && ready_bytes + events.size_bytes() >= kWakeBytes);
         ready_bytes += events.size_bytes();
-        ready.push_back(events.take(memory->take()));
+        ready.push_back(events.take(more ? memory->take() : SegmentBytes()));
       }
     }
     if (enough) wake->ask();  // keystrokes wait for the tick
@@ -208,7 +216,7 @@ struct Session::State {
     if (!pass) return writer.append(taken);
     const auto stood_before = stood_in_line();
     const SteadyTime before = clock.steady();
-    auto status = writer.append(taken, Writer::Cache::kPassed);
+    auto status = writer.append(taken, Writer::Flow::kBulk);
     const auto took = clock.steady() - before - (stood_in_line() - stood_before);
     slow_writes = took > kSlowPerByte * static_cast<std::int64_t>(bytes) ? slow_writes + 1 : 0;
     if (slow_writes == kSlowInARow) {
@@ -355,6 +363,7 @@ struct Recorder::State {
   }
 
   void run() {
+    ::pthread_setname_np(::pthread_self(), "recorder");
     for (;;) {
       const bool idle = snapshot().empty();
       bool stop = false;

@@ -110,11 +110,14 @@ std::optional<BytesView> Cursor::bytes(std::uint64_t count) {
   return taken;
 }
 
-void put_data(Bytes& out, EventKind kind, std::uint64_t delta_ms, BytesView data) {
-  out.push_back(static_cast<std::uint8_t>(kind));
-  put_varint(out, delta_ms);
-  put_varint(out, data.size());
-  out.insert(out.end(), data.begin(), data.end());
+DataHead data_head(EventKind kind, std::uint64_t delta_ms, std::size_t data_bytes) {
+  DataHead head;
+  head.bytes[head.size++] = static_cast<std::uint8_t>(kind);
+  for (std::uint64_t value : {delta_ms, static_cast<std::uint64_t>(data_bytes)}) {
+    for (; value >= 0x80; value >>= 7) head.bytes[head.size++] = static_cast<std::uint8_t>(value | 0x80);
+    head.bytes[head.size++] = static_cast<std::uint8_t>(value);
+  }
+  return head;
 }
 
 void put_resize(Bytes& out, std::uint64_t delta_ms, std::uint16_t columns, std::uint16_t rows) {
@@ -180,27 +183,35 @@ std::optional<Event> get_event(Cursor& cursor, std::uint64_t& at_ms) {
   return std::nullopt;
 }
 
-Bytes compress(BytesView raw) {
+Bytes compress(BytesView raw, std::size_t room_before) {
   // One context a thread: a session of its own would hold hundreds of kilobytes for each.
   struct Free {
     void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
   };
   thread_local const std::unique_ptr<ZSTD_CCtx, Free> context(ZSTD_createCCtx());
-  Bytes block(ZSTD_compressBound(raw.size()));
-  const std::size_t size =
-      ZSTD_compressCCtx(context.get(), block.data(), block.size(), raw.data(), raw.size(), kCompressionLevel);
+  Bytes block(room_before + ZSTD_compressBound(raw.size()));
+  const std::size_t size = ZSTD_compressCCtx(context.get(), block.data() + room_before, block.size() - room_before,
+                                             raw.data(), raw.size(), kCompressionLevel);
   if (ZSTD_isError(size)) std::abort();  // out of memory only: the buffer is of the bound's size
-  block.resize(size);
+  block.resize(room_before + size);
   return block;
 }
 
-std::array<std::uint8_t, 12> stored_frame_header(std::size_t raw_bytes) {
+std::array<std::uint8_t, kStoredHeaderBytes> stored_frame_header(std::size_t raw_bytes) {
   const auto size = static_cast<std::uint32_t>(raw_bytes);
   const auto byte = [](std::uint32_t value, int place) { return static_cast<std::uint8_t>(value >> (8 * place)); };
   const std::uint32_t block = size << 3 | 1;                  // the last block, type raw
   return {0x28,          0xb5,          0x2f,          0xfd,  // magic
           0xa0,                                               // a single segment, with four bytes of content size
           byte(size, 0), byte(size, 1), byte(size, 2), byte(size, 3), byte(block, 0), byte(block, 1), byte(block, 2)};
+}
+
+void put_padding(std::span<std::uint8_t> out) {
+  const auto size = static_cast<std::uint32_t>(out.size() - kMinPaddingBytes);
+  const auto byte = [size](int place) { return static_cast<std::uint8_t>(size >> (8 * place)); };
+  const std::array<std::uint8_t, kMinPaddingBytes> header{0x50, 0x2a, 0x4d, 0x18, byte(0), byte(1), byte(2), byte(3)};
+  std::ranges::fill(out, 0);
+  std::ranges::copy(header, out.begin());
 }
 
 bool decompress(BytesView block, Bytes& raw) {

@@ -63,7 +63,13 @@ class Cursor {
   BytesView rest_;
 };
 
-void put_data(Bytes& out, EventKind kind, std::uint64_t delta_ms, BytesView data);
+// What stands before an event's data.
+struct DataHead {
+  std::array<std::uint8_t, 24> bytes{};
+  std::size_t size = 0;
+  operator BytesView() const { return BytesView(bytes).first(size); }
+};
+DataHead data_head(EventKind kind, std::uint64_t delta_ms, std::size_t data_bytes);
 void put_resize(Bytes& out, std::uint64_t delta_ms, std::uint16_t columns, std::uint16_t rows);
 void put_end(Bytes& out, std::uint64_t delta_ms, const SessionEnd& end);
 // The next event; `at_ms` is the time of the one before and becomes that of this one. None: malformed.
@@ -76,11 +82,16 @@ struct IndexEntry {
   std::uint64_t number = 0;  // of the segment; the header is number 0
 };
 
-Bytes compress(BytesView raw);
+// The zstd frame of the bytes, behind `room_before` bytes that are the caller's to fill.
+Bytes compress(BytesView raw, std::size_t room_before = 0);
 // What stands before bytes that do not compress to make them one zstd frame (RFC 8878 §3.1.1, one raw block): for at
 // most kMaxStoredBytes.
 inline constexpr std::size_t kMaxStoredBytes = 128 * 1024;
-std::array<std::uint8_t, 12> stored_frame_header(std::size_t raw_bytes);
+inline constexpr std::size_t kStoredHeaderBytes = 12;
+std::array<std::uint8_t, kStoredHeaderBytes> stored_frame_header(std::size_t raw_bytes);
+// Fills the bytes (kMinPaddingBytes and more) with what decompresses to nothing: a skippable frame (RFC 8878 §3.1.2).
+inline constexpr std::size_t kMinPaddingBytes = 8;
+void put_padding(std::span<std::uint8_t> out);
 // Into exactly raw_bytes; false when the block is malformed or of another size.
 bool decompress(BytesView block, Bytes& raw);
 

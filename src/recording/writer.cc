@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <optional>
 #include <utility>
 
@@ -30,19 +29,10 @@ constexpr int kStoredInARow = 15;
 // Written at once: enough to go to the disk past the kernel's cache.
 constexpr std::size_t kBulkBytes = 256 * 1024;
 constexpr std::size_t kDirectBytes = 1 << 20;
-constexpr std::size_t kPageBytes = 4096;  // what direct writes are aligned to
 constexpr std::size_t kMaxPieces = 1024;  // IOV_MAX
 
-// So many bytes (8 and more) that decompress to nothing: a skippable frame (RFC 8878 section 3.1.2).
-constexpr std::size_t kSkippableHeaderBytes = 8;
-Bytes padding(std::size_t bytes) {
-  Bytes frame(bytes);
-  const auto size = static_cast<std::uint32_t>(bytes - kSkippableHeaderBytes);
-  const auto byte = [size](int place) { return static_cast<std::uint8_t>(size >> (8 * place)); };
-  const std::array<std::uint8_t, kSkippableHeaderBytes> header{0x50,    0x2a,    0x4d,    0x18,
-                                                               byte(0), byte(1), byte(2), byte(3)};
-  std::ranges::copy(header, frame.begin());
-  return frame;
+bool is_whole_pages(BytesView bytes) {
+  return reinterpret_cast<std::uintptr_t>(bytes.data()) % kPageBytes == 0 && bytes.size() % kPageBytes == 0;
 }
 
 }  // namespace
@@ -59,7 +49,7 @@ struct Writer::State {
   std::uint64_t size = 0;        // of whole segments in the file
   std::uint64_t last_ms = 0;
   EventBuffer events;
-  Bytes spare;  // memory for the events to come
+  SegmentBytes spare;  // memory for the events to come
   std::vector<wire::IndexEntry> index;
   std::uint64_t index_step = kIndexStepBytes;
   bool dirty = false;  // written, not yet synced
@@ -67,107 +57,128 @@ struct Writer::State {
   bool direct = false;  // O_DIRECT is set
   std::optional<Error> error;
 
-  // A segment on its way to the file.
+  // Segments on their way to the file, each in one piece: in memory of the caller, or in what was made for it.
   struct Staged {
-    std::array<std::uint8_t, wire::kFrameBytes> frame;
-    std::array<std::uint8_t, 12> stored_header;
-    Bytes block;  // made for this segment
-    Bytes padding;
-    std::array<BytesView, 3> parts;  // the block: of the above, or of what the caller holds
-    std::array<std::uint8_t, wire::kTrailerBytes> trailer;
-
-    std::size_t block_size() const { return parts[0].size() + parts[1].size() + parts[2].size(); }
-    std::size_t size() const { return frame.size() + block_size() + trailer.size(); }
+    BytesView bytes;
+    Bytes made;
   };
-  std::deque<Staged> staged;  // in a container that never moves them
+  std::vector<Staged> staged;
   std::uint64_t staged_bytes = 0;
 
-  Staged& stage() { return staged.emplace_back(); }
+  // A block of `plain_bytes` (whose padding is to be added) would end so many bytes before a page's end.
+  std::size_t short_of_page(std::size_t plain_bytes) const {
+    const std::uint64_t end = size + staged_bytes + wire::kFrameBytes + plain_bytes +
+                              (key.empty() ? 0 : wire::kSealBytes) + wire::kTrailerBytes;
+    const auto missing = static_cast<std::size_t>((kPageBytes - end % kPageBytes) % kPageBytes);
+    return missing > 0 && missing < wire::kMinPaddingBytes ? missing + kPageBytes : missing;
+  }
 
-  // Frame, seal, tag and sum for the block that `segment.parts` has.
-  Status seal_segment(Staged& segment, wire::SegmentKind kind, std::uint64_t start_ms, std::size_t raw_bytes) {
-    const std::size_t plain_bytes = segment.block_size();
-    const bool seal = kind == wire::SegmentKind::kEvents && !key.empty();
+  // `whole` is a segment in one piece, with its block in place and room around it.
+  void put_frame(std::span<std::uint8_t> whole, wire::SegmentKind kind, std::uint64_t start_ms, std::size_t raw_bytes) {
+    const std::size_t block_bytes = whole.size() - wire::kFrameBytes - wire::kTrailerBytes;
     const wire::Frame frame{.kind = kind,
-                            .block_bytes = static_cast<std::uint32_t>(plain_bytes + (seal ? wire::kSealBytes : 0)),
+                            .block_bytes = static_cast<std::uint32_t>(block_bytes),
                             .raw_bytes = static_cast<std::uint32_t>(raw_bytes),
                             .start_ms = start_ms};
-    segment.frame = wire::encode_frame(frame, sum);
-    if (seal) {
-      Bytes plain;
-      plain.reserve(plain_bytes);
-      for (const BytesView part : segment.parts) plain.insert(plain.end(), part.begin(), part.end());
-      // The frame's check holds the sum before it: a block opens in its own place only.
-      MEZ_TRY(segment.block, crypto::aead_seal(key.view(), plain, segment.frame));
-      segment.parts = {segment.block, {}, {}};
+    std::ranges::copy(wire::encode_frame(frame, sum), whole.begin());
+  }
+  // Puts tag and sum behind, and it is staged.
+  void close(std::span<std::uint8_t> whole) {
+    const auto tagged = whole.first(whole.size() - wire::kTrailerBytes);
+    const TagChain::Ends ends = tags->next_with_sum(sum, tagged);
+    sum = ends.sum;
+    std::ranges::copy(sum, std::ranges::copy(ends.tag, tagged.end()).out);
+    staged.push_back({.bytes = whole});
+    staged_bytes += whole.size();
+  }
+
+  // The block is behind room for a frame.
+  Status stage(wire::SegmentKind kind, Bytes made, std::uint64_t start_ms, std::size_t raw_bytes) {
+    if (kind == wire::SegmentKind::kEvents && !key.empty()) {
+      return stage_sealed(BytesView(made).subspan(wire::kFrameBytes), start_ms, raw_bytes);
     }
-    const auto& [first, second, third] = segment.parts;
-    const Tag tag = tags->next(std::array<BytesView, 4>{segment.frame, first, second, third});
-    sum = sum_of(std::array<BytesView, 6>{sum, segment.frame, first, second, third, tag});
-    std::ranges::copy(sum, std::ranges::copy(tag, segment.trailer.begin()).out);
-    staged_bytes += segment.size();
+    made.resize(made.size() + wire::kTrailerBytes);
+    put_frame(made, kind, start_ms, raw_bytes);
+    close(made);
+    staged.back().made = std::move(made);
     return {};
   }
 
-  // Ends the file at a whole page.
-  void pad(Staged& segment) {
-    const std::uint64_t end = size + staged_bytes + wire::kFrameBytes + segment.block_size() +
-                              (key.empty() ? 0 : wire::kSealBytes) + wire::kTrailerBytes;
-    auto missing = static_cast<std::size_t>((kPageBytes - end % kPageBytes) % kPageBytes);
-    if (missing > 0 && missing < kSkippableHeaderBytes) missing += kPageBytes;
-    if (missing == 0) return;
-    segment.padding = padding(missing);
-    segment.parts[2] = segment.padding;
+  Status stage_sealed(BytesView block, std::uint64_t start_ms, std::size_t raw_bytes) {
+    Bytes made(wire::kFrameBytes + block.size() + wire::kSealBytes + wire::kTrailerBytes);
+    put_frame(made, wire::SegmentKind::kEvents, start_ms, raw_bytes);
+    const auto frame = std::span(made).first(wire::kFrameBytes);
+    const auto sealed = std::span(made).subspan(wire::kFrameBytes, block.size() + wire::kSealBytes);
+    // The frame's check holds the sum before it: a block opens in its own place only.
+    MEZ_CHECK(crypto::aead_seal(key.view(), block, frame, sealed));
+    close(made);
+    staged.back().made = std::move(made);
+    return {};
   }
 
-  // Compresses, unless what came before did not. The last one of many that goes past the cache is padded.
-  Status stage_events(const Segment& events_of, bool last_of_bulk) {
-    const Bytes& raw = events_of.raw;
+  // As they came, where they are.
+  Status stage_stored(Segment& events_of, bool to_page) {
+    SegmentBytes& raw = events_of.raw;
+    const auto rest = raw.memory().subspan(wire::kFrameBytes);
+    std::ranges::copy(wire::stored_frame_header(raw.size()), rest.begin());
+    std::size_t block_bytes = wire::kStoredHeaderBytes + raw.size();
+    if (const std::size_t missing = to_page ? short_of_page(block_bytes) : 0; missing > 0) {
+      wire::put_padding(rest.subspan(block_bytes, missing));
+      block_bytes += missing;
+    }
+    if (!key.empty()) return stage_sealed(rest.first(block_bytes), events_of.start_ms, raw.size());
+    const auto whole = raw.memory().first(wire::kFrameBytes + block_bytes + wire::kTrailerBytes);
+    put_frame(whole, wire::SegmentKind::kEvents, events_of.start_ms, raw.size());
+    close(whole);
+    return {};
+  }
+
+  // Compresses, unless what came before did not. What goes past the cache has to end at a page.
+  Status stage_events(Segment& events_of, bool bulk, bool last) {
+    const BytesView raw = events_of.raw;
     note_in_index(events_of.start_ms);
     last_ms = std::max(last_ms, events_of.end_ms);
-    Staged& segment = stage();
-    if (stored_left > 0) {
-      --stored_left;
-      segment.stored_header = wire::stored_frame_header(raw.size());
-      segment.parts = {segment.stored_header, raw, {}};
-    } else {
-      segment.block = wire::compress(raw);
-      segment.parts = {segment.block, {}, {}};
-      if (raw.size() >= kTellingBytes && segment.block.size() > raw.size() / 16 * 15) stored_left = kStoredInARow;
+    if (stored_left == 0) {
+      Bytes made = wire::compress(raw, wire::kFrameBytes);
+      if (raw.size() < kTellingBytes || made.size() <= raw.size() / 16 * 15) {
+        if (bulk && last && staged_bytes + made.size() >= kBulkBytes) {
+          const std::size_t missing = short_of_page(made.size() - wire::kFrameBytes);
+          made.resize(made.size() + missing);
+          if (missing > 0) wire::put_padding(std::span(made).last(missing));
+        }
+        return stage(wire::SegmentKind::kEvents, std::move(made), events_of.start_ms, raw.size());
+      }
+      stored_left = kStoredInARow + 1;
     }
-    if (last_of_bulk && staged_bytes + segment.block_size() >= kBulkBytes) pad(segment);
-    return seal_segment(segment, wire::SegmentKind::kEvents, events_of.start_ms, raw.size());
+    --stored_left;
+    return stage_stored(events_of, bulk);
   }
 
-  Status stage_block(wire::SegmentKind kind, Bytes block, std::size_t raw_bytes) {
-    Staged& segment = stage();
-    segment.block = std::move(block);
-    segment.parts = {segment.block, {}, {}};
-    return seal_segment(segment, kind, last_ms, raw_bytes);
+  Status stage_block(wire::SegmentKind kind, BytesView block, std::size_t raw_bytes) {
+    Bytes made(wire::kFrameBytes);
+    made.insert(made.end(), block.begin(), block.end());
+    return stage(kind, std::move(made), last_ms, raw_bytes);
   }
 
   // Writes what is staged.
   Status commit() {
     std::vector<iovec> pieces;
-    pieces.reserve(staged.size() * 5);
-    const auto add = [&](BytesView piece) {
-      if (!piece.empty()) pieces.push_back({const_cast<std::uint8_t*>(piece.data()), piece.size()});
-    };
+    pieces.reserve(staged.size());
+    bool in_place = true;
     for (const Staged& segment : staged) {
-      add(segment.frame);
-      for (const BytesView part : segment.parts) add(part);
-      add(segment.trailer);
+      pieces.push_back({const_cast<std::uint8_t*>(segment.bytes.data()), segment.bytes.size()});
+      in_place = in_place && is_whole_pages(segment.bytes);
     }
     const bool aligned = size % kPageBytes == 0 && staged_bytes % kPageBytes == 0;
-    const bool past_cache = staged_bytes >= kBulkBytes && aligned && set_direct(true);
+    set_direct(staged_bytes >= kBulkBytes && aligned);
     std::uint64_t written = 0;
-    Status status = past_cache ? write_direct(pieces, written) : write_pieces(pieces, written);
+    Status status = direct && !in_place ? write_copied(pieces, written) : write_pieces(pieces, written);
     if (!status) {
       // Leave whole segments only: the one that a full disk took a part of is cut off again.
       for (const Staged& segment : staged) {
-        if (segment.size() > written) break;
-        written -= segment.size();
-        size += segment.size();
+        if (segment.bytes.size() > written) break;
+        written -= segment.bytes.size();
+        size += segment.bytes.size();
       }
       if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
         log::warn("a recording could not be cut to whole segments", {{"session", header.session_id}});
@@ -187,13 +198,27 @@ struct Writer::State {
     return std::unexpected(why);
   }
 
+  void set_direct(bool on) {
+    if (on == direct || (on && !can_direct)) return;
+    const int flags = ::fcntl(fd.get(), F_GETFL);
+    const bool done = flags >= 0 && ::fcntl(fd.get(), F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+    if (done) direct = on;
+    if (!done && on) can_direct = false;  // this file system can't
+  }
+
   // `written` grows by what was written, from the end of the file on.
   Status write_pieces(std::span<iovec> pieces, std::uint64_t& written) {
-    set_direct(false);
     while (!pieces.empty()) {
       const auto count = static_cast<int>(std::min(pieces.size(), kMaxPieces));
       const ssize_t result = ::pwritev(fd.get(), pieces.data(), count, static_cast<off_t>(size + written));
       if (result < 0 && errno == EINTR) continue;
+      // Another alignment is wanted, or what is left of a short write has none: by way of the cache, then.
+      if (result < 0 && errno == EINVAL && direct) {
+        can_direct = false;
+        set_direct(false);
+        if (!direct) continue;
+        errno = EINVAL;
+      }
       if (result < 0) return fail_errno(errno, "write");
       auto gone = static_cast<std::size_t>(result);
       written += gone;
@@ -208,52 +233,30 @@ struct Writer::State {
     return {};
   }
 
-  bool set_direct(bool on) {
-    if (on && !can_direct) return false;
-    if (on == direct) return true;
-    const int flags = ::fcntl(fd.get(), F_GETFL);
-    const bool done = flags >= 0 && ::fcntl(fd.get(), F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
-    if (done) direct = on;
-    if (!done && on) can_direct = false;  // this file system can't
-    return done;
-  }
-
-  // The same by way of memory that is aligned; all sizes and places are of whole pages.
-  Status write_direct(std::span<const iovec> pieces, std::uint64_t& written) {
+  // The same by way of memory that is aligned; together they are whole pages.
+  Status write_copied(std::span<const iovec> pieces, std::uint64_t& written) {
     struct Free {
       void operator()(std::uint8_t* memory) const { std::free(memory); }
     };
     thread_local const std::unique_ptr<std::uint8_t, Free> buffer(
         static_cast<std::uint8_t*>(std::aligned_alloc(kPageBytes, kDirectBytes)));
     if (!buffer) return fail(ErrorCode::kResourceExhausted, "no memory for a write of {} bytes", kDirectBytes);
-    std::size_t filled = 0;
+    iovec filled{buffer.get(), 0};
+    const auto write_filled = [&] {
+      std::array<iovec, 1> one{std::exchange(filled, {buffer.get(), 0})};
+      return write_pieces(one, written);
+    };
     for (const iovec& piece : pieces) {
       BytesView rest(static_cast<const std::uint8_t*>(piece.iov_base), piece.iov_len);
       while (!rest.empty()) {
-        const BytesView part = rest.first(std::min(rest.size(), kDirectBytes - filled));
-        std::memcpy(buffer.get() + filled, part.data(), part.size());
+        const BytesView part = rest.first(std::min(rest.size(), kDirectBytes - filled.iov_len));
+        std::memcpy(buffer.get() + filled.iov_len, part.data(), part.size());
         rest = rest.subspan(part.size());
-        filled += part.size();
-        if (filled == kDirectBytes) MEZ_CHECK(write_buffer({buffer.get(), std::exchange(filled, 0)}, written));
+        filled.iov_len += part.size();
+        if (filled.iov_len == kDirectBytes) MEZ_CHECK(write_filled());
       }
     }
-    return write_buffer({buffer.get(), filled}, written);
-  }
-
-  Status write_buffer(BytesView bytes, std::uint64_t& written) {
-    while (!bytes.empty()) {
-      const ssize_t result = ::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(size + written));
-      if (result < 0 && errno == EINTR) continue;
-      // Another alignment is wanted, or what is left of a short write has none: by way of the cache, then.
-      if (result < 0 && errno == EINVAL && direct && set_direct(false)) {
-        can_direct = false;
-        continue;
-      }
-      if (result < 0) return fail_errno(errno, "write");
-      bytes = bytes.subspan(static_cast<std::size_t>(result));
-      written += static_cast<std::size_t>(result);
-    }
-    return {};
+    return filled.iov_len > 0 ? write_filled() : Status();
   }
 
   void note_in_index(std::uint64_t start_ms) {
@@ -326,12 +329,13 @@ Status Writer::resize(std::uint16_t columns, std::uint16_t rows, SteadyTime now)
   return state_->events.full() ? flush() : Status{};
 }
 
-Status Writer::append(std::span<const Segment> segments, Cache cache) {
+Status Writer::append(std::span<Segment> segments, Flow flow) {
   if (state_->error) return std::unexpected(*state_->error);
   if (segments.empty()) return {};
-  for (const Segment& segment : segments) {
-    const bool last_of_bulk = cache == Cache::kPassed && state_->can_direct && &segment == &segments.back();
-    if (auto status = state_->stage_events(segment, last_of_bulk); !status) return state_->give_up(status.error());
+  const bool bulk = flow == Flow::kBulk && state_->can_direct;
+  for (Segment& segment : segments) {
+    const bool last = &segment == &segments.back();
+    if (auto status = state_->stage_events(segment, bulk, last); !status) return state_->give_up(status.error());
   }
   return state_->commit();
 }
@@ -384,7 +388,7 @@ Status Writer::finish() {
   wire::put_u64(footer, state_->size);
   wire::put_u64(footer, state_->tags->number());
   MEZ_CHECK(state_->stage_block(wire::SegmentKind::kIndex, wire::compress(index), index.size()));
-  MEZ_CHECK(state_->stage_block(wire::SegmentKind::kFooter, std::move(footer), wire::kFooterBlockBytes));
+  MEZ_CHECK(state_->stage_block(wire::SegmentKind::kFooter, footer, wire::kFooterBlockBytes));
   MEZ_CHECK(state_->commit());
   return sync();
 }

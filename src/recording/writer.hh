@@ -32,11 +32,11 @@ class Writer {
   Status write(EventKind kind, BytesView data, SteadyTime now);
   Status resize(std::uint16_t columns, std::uint16_t rows, SteadyTime now);
 
-  // Segments that somebody else has filled, in place of the calls above: all in one go, none of them empty. kPassed is
-  // for bulk data: where there is enough of it, it goes to the disk past the kernel's cache (O_DIRECT), whose pages for
-  // a gigabyte cost more than everything else here; such a call waits for the disk.
-  enum class Cache : std::uint8_t { kUsed, kPassed };
-  Status append(std::span<const Segment> segments, Cache cache = Cache::kUsed);
+  // Segments that somebody else has filled, in place of the calls above: all in one go, none of them empty; what is
+  // around their events in their memory is written to. kBulk is for much at once: it goes to the disk past the kernel's
+  // cache (O_DIRECT), whose pages for a gigabyte cost more than everything else here; such a call waits for the disk.
+  enum class Flow : std::uint8_t { kUsual, kBulk };
+  Status append(std::span<Segment> segments, Flow flow = Flow::kUsual);
 
   // Writes what is older than kFlushInterval.
   Status flush_due(SteadyTime now);
