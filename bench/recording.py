@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""recording.py [--runs=5] [--mib=1024] [--what=yes,rsync] [--cores=apart,shared]: what recording a session costs its user.
+"""recording.py [--runs=5] [--mib=1024] [--what=yes,rsync,upload] [--cores=apart,shared]: what recording a session costs its user.
 
 The same bytes through `ssh -J`, in turns, as a user whose sessions are recorded and as one whose are not: the output of
 `yes | head -c`, and rsync of one file of random bytes from the node. Each run waits until what the one before it recorded has
@@ -7,7 +7,10 @@ been uploaded. CPU is that of the agent, in seconds per GiB.
 
 apart: the node (agent, and what sessions run) has one core, the user's programs and the hub another, as on machines of their own:
 what is lost is what recording takes from the session's own path. Bar: at most 5 % of the throughput. shared: all of them share two
-cores that this load keeps busy, so that every second of CPU shows."""
+cores that this load keeps busy, so that every second of CPU shows.
+
+upload: what the way of a recording of random bytes from the node to the hub costs both, from the end of its session on: MiB/s until the
+hub has given its receipt, and CPU seconds per GiB, with what the hub does afterwards (it looks for commands). On all cores."""
 import argparse
 import json
 import os
@@ -77,6 +80,32 @@ def fetch_rsync(cluster: Cluster, user: str, size: int):
     subprocess.run(["rsync", "--whole-file", "--rsh", str(wrapper), f"web-01:{source}", str(target)], check=True)
 
 
+def idle(pid: int):
+    """Until it has nothing left to do, as far as its CPU says."""
+    seen = [cpu_seconds(pid)]
+
+    def rests() -> bool:
+        seen.append(cpu_seconds(pid))
+        return len(seen) > 10 and seen[-1] - seen[-10] < 0.02
+
+    until(rests, "the process to be idle", 120)
+
+
+def upload(cluster: Cluster, agent: int, rows: Rows, runs: int, size: int):
+    for _ in range(runs):
+        quiet(cluster)
+        subprocess.run(cluster.ssh_argv("recorded", "web-01", f"head -c {size} /dev/urandom"), stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, check=True)
+        before, began = (cpu_seconds(agent), cpu_seconds(cluster.hub.pid)), time.monotonic()
+        quiet(cluster)
+        taken, gib = time.monotonic() - began, size / (1 << 30)
+        idle(cluster.hub.pid)
+        rows.note("upload", "mezite", agent_s_per_gib=(cpu_seconds(agent) - before[0]) / gib,
+                  hub_s_per_gib=(cpu_seconds(cluster.hub.pid) - before[1]) / gib, mib_per_s=(size >> 20) / taken)
+    print("upload: medians: " + ", ".join(f"{name} {rows.median('upload', 'mezite', name):.2f}"
+                                          for name in ("agent_s_per_gib", "hub_s_per_gib", "mib_per_s")))
+
+
 FETCHES = {"yes": fetch_yes, "rsync": fetch_rsync}
 
 
@@ -84,18 +113,22 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--runs", type=int, default=5)
     arguments.add_argument("--mib", type=int, default=1024)
-    arguments.add_argument("--what", default="yes,rsync")
+    arguments.add_argument("--what", default="yes,rsync,upload")
     arguments.add_argument("--cores", default="apart,shared")
     chosen = arguments.parse_args()
     rows, size = Rows(), chosen.mib << 20
+    what = chosen.what.split(",")
+    fetches = [one for one in what if one != "upload"]
     cluster = make_cluster()
     try:
         agent = cluster.agents["web-01"].pid
-        for how in chosen.cores.split(","):
+        if "upload" in what:
+            upload(cluster, agent, rows, chosen.runs, size)
+        for how in chosen.cores.split(",") if fetches else []:
             spread(cluster, how)
-            for what in chosen.what.split(","):
-                measure(cluster, agent, rows, f"{what}-{how}", chosen.runs, size)
-                judge(rows, f"{what}-{how}", how)
+            for name in fetches:
+                measure(cluster, agent, rows, f"{name}-{how}", chosen.runs, size)
+                judge(rows, f"{name}-{how}", how)
     finally:
         cluster.close()
     results = ROOT / "bench" / "results"

@@ -4,6 +4,7 @@
 
 #include "base/log.hh"
 #include "base/text.hh"
+#include "recording/examine.hh"
 
 namespace mezite::recording {
 namespace {

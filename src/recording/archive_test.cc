@@ -150,7 +150,9 @@ TEST_F(ArchiveTest, ARepeatedUploadOfAnArchivedOneIsAcknowledgedByItsHash) {
   ASSERT_TRUE(wait_for(*archive, [&] { return storage->get(id)->archived; }));
   const auto size = storage->put(kOwner, {.session_id = id});
   ASSERT_TRUE(size);
-  EXPECT_TRUE(size->verified);
+  EXPECT_EQ(size->size, storage->get(id)->size_bytes);
+  const Bytes right = from_hex(storage->get(id)->sha256).value();
+  EXPECT_TRUE(storage->put(kOwner, {.session_id = id, .last = true, .sha256 = right})->verified);
   const Bytes wrong(32, 1);
   EXPECT_EQ(storage->put(kOwner, {.session_id = id, .last = true, .sha256 = wrong}).error().code, ErrorCode::kCorrupt);
 }

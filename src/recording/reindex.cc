@@ -1,9 +1,7 @@
 #include "recording/reindex.hh"
 
-#include <algorithm>
-
 #include "base/text.hh"
-#include "crypto/hash.hh"
+#include "recording/examine.hh"
 #include "recording/reader.hh"
 
 namespace mezite::recording {
@@ -12,52 +10,26 @@ namespace {
 constexpr std::size_t kHeadBytes = 16 * 1024;  // nearly every header fits
 constexpr std::size_t kPartBytes = std::size_t{512} << 10;
 
-// An object from its start on, and the hash of what has come.
-class Stream {
- public:
-  Stream(ObjectStore& store, std::string_view session_id, Bytes beginning, std::uint64_t size_bytes)
-      : store_(store), session_id_(session_id), part_(std::move(beginning)), offset_(part_.size()) {
-    eof_ = offset_ >= size_bytes;
-    hasher_.update(part_);
-  }
-
-  Result<std::size_t> read(std::span<std::uint8_t> buffer) {
-    if (at_ == part_.size() && !eof_) {
-      MEZ_TRY(ReadChunk chunk, store_.read(session_id_, offset_, kPartBytes));
-      part_ = std::move(chunk.data);
-      offset_ += part_.size();
-      eof_ = chunk.eof || part_.empty();
-      at_ = 0;
-      hasher_.update(part_);
+// An object from its start on.
+Pieces pieces_of(ObjectStore& store, std::string_view session_id, const ObjectHead& head) {
+  return [&store, &head, session_id, part = Bytes(), offset = std::uint64_t{0}]() mutable -> Result<BytesView> {
+    if (offset == 0 && !head.data.empty()) {
+      offset = head.data.size();
+      return BytesView(head.data);
     }
-    const std::size_t size = std::min(buffer.size(), part_.size() - at_);
-    std::copy_n(part_.begin() + static_cast<std::ptrdiff_t>(at_), size, buffer.begin());
-    at_ += size;
-    return size;
-  }
-  Pull pull() {
-    return [this](std::span<std::uint8_t> buffer) { return read(buffer); };
-  }
-  // Of the whole object: what has not been read is read now.
-  Result<std::string> hash() {
-    Bytes rest(kPartBytes);
-    for (std::size_t got = 1; got > 0;) {
-      MEZ_TRY(got, read(rest));
-    }
-    return to_hex(hasher_.finish());
-  }
+    if (offset >= head.size_bytes) return BytesView();
+    MEZ_TRY(ReadChunk chunk, store.read(session_id, offset, kPartBytes));
+    if (chunk.data.empty()) return fail(ErrorCode::kIo, "the store gave less of an object than it has");
+    part = std::move(chunk.data);
+    offset += part.size();
+    return BytesView(part);
+  };
+}
 
- private:
-  ObjectStore& store_;
-  const std::string_view session_id_;
-  Bytes part_;
-  std::size_t at_ = 0;
-  std::uint64_t offset_ = 0;
-  bool eof_ = false;
-  crypto::Hasher hasher_{crypto::HashAlgorithm::kSha256};
-};
-
-Result<StoredRecording> begin(const Header& header, std::string_view session_id) {
+// What its header says of it, and whether that is as the node wrote it.
+Result<StoredRecording> begin(const Examined& examined, const Identity* hub, std::string_view session_id) {
+  if (!examined.header) return fail(ErrorCode::kCorrupt, "{}", examined.problem);
+  const Header& header = *examined.header;
   if (header.session_id != session_id) {
     return fail(ErrorCode::kCorrupt, "it is named after another session than the one in its header, {}",
                 header.session_id);
@@ -66,52 +38,53 @@ Result<StoredRecording> begin(const Header& header, std::string_view session_id)
   StoredRecording recording;
   recording.header = header;
   recording.owner = header.node_id;
+  recording.problem = examined.problem;
+  // One for another hub's key may be of the hub that was here before: its tags are nobody's to verify any more.
+  const bool is_ours = hub != nullptr && header.chain_key.recipient == hub->recipient();
+  if (recording.problem.empty() && is_ours) recording.problem = examined.unopened;
   return recording;
 }
 
-// Only what is in the bytes is a problem of the recording; what could not be read may be another time.
-Status take(StoredRecording& recording, const Result<Verified>& verified) {
-  if (verified) {
-    recording.complete = verified->complete;
-    if (verified->end) recording.ended_at = recording.header.started_at + verified->duration;
-    return {};
-  }
-  if (verified.error().code != ErrorCode::kCorrupt) return std::unexpected(verified.error());
-  recording.problem = verified.error().message;
-  return {};
+void take(StoredRecording& recording, const Verified& verified) {
+  recording.complete = verified.complete;
+  if (verified.end) recording.ended_at = recording.header.started_at + verified.duration;
 }
 
 }  // namespace
 
-Result<StoredRecording> examine_file(const std::filesystem::path& path, std::string_view session_id) {
-  std::error_code error;
-  const std::uint64_t size = std::filesystem::file_size(path, error);
-  if (error) return fail(ErrorCode::kNotFound, "reading {}: {}", path.native(), error.message());
-  MEZ_TRY(const Reader reader, Reader::open_file(path));
-  MEZ_TRY(StoredRecording recording, begin(reader.header(), session_id));
+Result<StoredRecording> examine_file(const std::filesystem::path& path, std::string_view session_id,
+                                     const Identity* hub) {
+  MEZ_TRY(BulkFile file, BulkFile::open(path));
+  MEZ_TRY(const std::uint64_t size, file.size());
+  MEZ_TRY(const Examined examined, examine(pieces_of(file, size), {.hub = hub, .announced = nullptr, .chain_id = {}}));
+  MEZ_TRY(StoredRecording recording, begin(examined, hub, session_id));
   recording.size_bytes = size;
-  MEZ_TRY(recording.sha256, hash_of_file(path));
-  MEZ_CHECK(take(recording, verify_file(path)));
+  recording.sha256 = to_hex(examined.sha256);
+  if (recording.problem.empty()) {
+    take(recording, examined.verified);
+  } else {
+    // Who rewrote it made the sums agree: they say whether all of it is there.
+    MEZ_TRY(const Examined sums, examine(pieces_of(file, size), {}));
+    take(recording, sums.verified);
+  }
   return recording;
 }
 
-Result<StoredRecording> examine_object(ObjectStore& store, std::string_view session_id) {
-  MEZ_TRY(ObjectHead head, store.head(session_id, kHeadBytes));
-  StoredRecording recording;
-  {
-    Stream beginning(store, session_id, head.data, head.size_bytes);
-    MEZ_TRY(const Reader reader, Reader::open(beginning.pull()));
-    MEZ_TRY(recording, begin(reader.header(), session_id));
-  }
+Result<StoredRecording> examine_object(ObjectStore& store, std::string_view session_id, const Identity* hub) {
+  MEZ_TRY(const ObjectHead head, store.head(session_id, kHeadBytes));
+  const Origin origin{.hub = hub, .announced = nullptr, .chain_id = {}};
+  MEZ_TRY(Examined examined, examine_header(pieces_of(store, session_id, head), origin));
+  MEZ_TRY(StoredRecording recording, begin(examined, hub, session_id));
   recording.archived = true;
   recording.size_bytes = head.size_bytes;
   recording.sha256 = head.facts.sha256;
   recording.ended_at = head.facts.ended_at;
   // The end of an encrypted one is nobody's to know but its recipients'.
   if (recording.sha256.empty() || (!recording.ended_at && !recording.header.is_encrypted())) {
-    Stream whole(store, session_id, std::move(head.data), head.size_bytes);
-    MEZ_CHECK(take(recording, verify(whole.pull())));
-    MEZ_TRY(const std::string sha256, whole.hash());
+    MEZ_TRY(examined, examine(pieces_of(store, session_id, head), origin));
+    if (recording.problem.empty()) recording.problem = examined.problem;
+    take(recording, examined.verified);
+    const std::string sha256 = to_hex(examined.sha256);
     if (!recording.sha256.empty() && recording.sha256 != sha256) {
       recording.problem = fmt::format("the store says that its SHA-256 is {}, but it is {}", recording.sha256, sha256);
     }

@@ -8,6 +8,7 @@
 
 #include "base/text.hh"
 #include "crypto/hash.hh"
+#include "recording/forged.hh"
 #include "recording/memory_store.hh"
 #include "recording/test_support.hh"
 
@@ -59,10 +60,17 @@ struct ReindexTest : ::testing::Test {
     storage->set_object_store(&store);
   }
   Status adopt(const std::string& id) {
-    MEZ_TRY(const StoredRecording found, examine_file(storage->path_of(id), id));
+    MEZ_TRY(const StoredRecording found, examine_file(storage->path_of(id), id, &some_hub()));
     return storage->adopt(found);
   }
 };
+
+// Its sums agree, as anyone can make them; its tags do not, as only who has the key can. 0: the header's.
+Bytes with_another_tag(BytesView bytes, std::size_t segment) {
+  Forged forged = Forged::take_apart(bytes);
+  (segment == 0 ? forged.header_tag : forged.segments.at(segment - 1).tag)[0] ^= 1;
+  return forged.put_together();
+}
 
 TEST_F(ReindexTest, AFileIsWhatItWasBeforeTheIndexWasLost) {
   const Header header = some_header();
@@ -111,7 +119,8 @@ TEST_F(ReindexTest, AFileThatIsWrittenToIsNotTaken) {
   const Bytes bytes = make(header);
   ASSERT_TRUE(put(header, bytes, 0, false));
   lose_index();
-  const StoredRecording found = examine_file(storage->path_of(header.session_id), header.session_id).value();
+  const StoredRecording found =
+      examine_file(storage->path_of(header.session_id), header.session_id, &some_hub()).value();
   ASSERT_TRUE(put(header, bytes, 0, true));  // the node sends it again from the start
   EXPECT_EQ(storage->adopt(found).error().code, ErrorCode::kAlreadyExists);
   lose_index();
@@ -125,20 +134,71 @@ TEST_F(ReindexTest, DamageIsSaidAndWhatIsNobodysIsNotTaken) {
   Bytes bytes = make(header);
   bytes[bytes.size() / 2] ^= 1;
   ASSERT_TRUE(write_file(storage->path_of(header.session_id), bytes));
-  const auto damaged = examine_file(storage->path_of(header.session_id), header.session_id);
+  const auto damaged = examine_file(storage->path_of(header.session_id), header.session_id, &some_hub());
   ASSERT_TRUE(damaged);
   EXPECT_THAT(damaged->problem, HasSubstr("altered"));
   EXPECT_FALSE(damaged->complete);
   bytes[40] ^= 1;
   ASSERT_TRUE(write_file(storage->path_of(header.session_id), bytes));
-  EXPECT_EQ(examine_file(storage->path_of(header.session_id), header.session_id).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(examine_file(storage->path_of(header.session_id), header.session_id, &some_hub()).error().code,
+            ErrorCode::kCorrupt);
   const std::string other = new_uuid();
   ASSERT_TRUE(write_file(storage->path_of(other), make(header)));
-  EXPECT_THAT(examine_file(storage->path_of(other), other).error().message, HasSubstr(header.session_id));
+  EXPECT_THAT(examine_file(storage->path_of(other), other, &some_hub()).error().message, HasSubstr(header.session_id));
   ASSERT_TRUE(write_file(path / "notes.mezrec", bytes));
   ASSERT_TRUE(write_file(path / "x.upload", bytes));
   EXPECT_EQ(storage->unindexed()->session_ids.size(), 2U);
-  EXPECT_EQ(examine_file(storage->path_of(new_uuid()), other).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(examine_file(storage->path_of(new_uuid()), other, &some_hub()).error().code, ErrorCode::kNotFound);
+}
+
+// Kept, and shown as altered, as when it has come.
+TEST_F(ReindexTest, WhatWasRewrittenIsSaidToBe) {
+  const Header header = some_header();
+  const std::string& id = header.session_id;
+  const Bytes bytes = make(header);
+  for (const std::size_t segment : {0U, 1U}) {
+    const Bytes rewritten = with_another_tag(bytes, segment);
+    ASSERT_TRUE(write_file(storage->path_of(id), rewritten));
+    const StoredRecording found = examine_file(storage->path_of(id), id, &some_hub()).value();
+    EXPECT_THAT(found.problem, HasSubstr("rewritten"));
+    EXPECT_TRUE(found.complete) << "all of it is there";
+    EXPECT_EQ(found.ended_at, header.started_at + 5s);
+    EXPECT_EQ(found.owner, kOwner);
+    EXPECT_EQ(found.sha256, to_hex(crypto::sha256(rewritten)));
+    EXPECT_EQ(examine_file(storage->path_of(id), id, nullptr)->problem, "") << "who has no key sees the sums";
+    store.objects[id] = rewritten;
+    EXPECT_THAT(examine_object(store, id, &some_hub())->problem, HasSubstr("rewritten"));
+    EXPECT_EQ(examine_object(store, id, nullptr)->problem, "");
+  }
+  // The header's tag is verified by what is read of an object anyway.
+  store.objects[id] = with_another_tag(bytes, 0);
+  store.facts[id] = {.sha256 = to_hex(crypto::sha256(store.objects[id])), .ended_at = header.started_at + 5s};
+  EXPECT_THAT(examine_object(store, id, &some_hub())->problem, HasSubstr("header"));
+  ASSERT_TRUE(write_file(storage->path_of(id), bytes));
+  EXPECT_EQ(examine_file(storage->path_of(id), id, &some_hub())->problem, "");
+}
+
+// The node that has the true one must not let it go for what somebody put in its place.
+TEST_F(ReindexTest, WhatWasRewrittenIsNoReceiptForTheNodesCopy) {
+  const Header header = some_header();
+  const Bytes bytes = make(header);
+  lose_index();
+  ASSERT_TRUE(write_file(storage->path_of(header.session_id), with_another_tag(bytes, 1)));
+  ASSERT_TRUE(adopt(header.session_id));
+  EXPECT_TRUE(storage->get(header.session_id)->complete);
+  const auto asked = storage->put(kOwner, {.session_id = header.session_id});
+  ASSERT_TRUE(asked);
+  EXPECT_FALSE(asked->verified);
+  EXPECT_EQ(put(header, bytes, bytes.size(), true).error().code, ErrorCode::kCorrupt);
+}
+
+TEST_F(ReindexTest, OneForAnotherHubIsTakenByItsSums) {
+  const Header header = some_header();
+  ASSERT_TRUE(write_file(storage->path_of(header.session_id), make(header)));
+  const Identity another = Identity::generate();
+  const auto found = examine_file(storage->path_of(header.session_id), header.session_id, &another);
+  EXPECT_EQ(found->problem, "");
+  EXPECT_TRUE(found->complete);
 }
 
 TEST_F(ReindexTest, WhatWasRemovedDoesNotComeBack) {
@@ -158,7 +218,7 @@ TEST_F(ReindexTest, AnObjectIsKnownByItsHeaderAndWhatIsKeptWithIt) {
   const std::string hash = to_hex(crypto::sha256(bytes));
   store.objects[header.session_id] = bytes;
   store.facts[header.session_id] = {.sha256 = hash, .ended_at = header.started_at + 5s};
-  auto found = examine_object(store, header.session_id);
+  auto found = examine_object(store, header.session_id, &some_hub());
   ASSERT_TRUE(found) << found.error().message;
   EXPECT_EQ(store.reads, 0) << "the first bytes say it all";
   EXPECT_EQ(found->sha256, hash);
@@ -179,22 +239,22 @@ TEST_F(ReindexTest, AnObjectThatSaysNothingIsReadWhole) {
   const Header header = some_header();
   Bytes bytes = make(header);
   store.objects[header.session_id] = bytes;
-  auto found = examine_object(store, header.session_id);
+  auto found = examine_object(store, header.session_id, &some_hub());
   ASSERT_TRUE(found) << found.error().message;
   EXPECT_EQ(found->sha256, to_hex(crypto::sha256(bytes)));
   EXPECT_EQ(found->ended_at, header.started_at + 5s);
   EXPECT_EQ(found->problem, "");
   store.facts[header.session_id].sha256 = std::string(64, '0');
-  EXPECT_THAT(examine_object(store, header.session_id)->problem, HasSubstr(std::string(64, '0')));
+  EXPECT_THAT(examine_object(store, header.session_id, &some_hub())->problem, HasSubstr(std::string(64, '0')));
   bytes[bytes.size() / 2] ^= 1;
   store.objects[header.session_id] = bytes;
   store.facts.clear();
-  found = examine_object(store, header.session_id);
+  found = examine_object(store, header.session_id, &some_hub());
   ASSERT_TRUE(found);
   EXPECT_THAT(found->problem, HasSubstr("altered"));
   EXPECT_EQ(found->sha256, to_hex(crypto::sha256(bytes))) << "the hash is of all of it, past the damage";
   store.objects[header.session_id] = to_bytes(as_bytes("not a recording"));
-  EXPECT_EQ(examine_object(store, header.session_id).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(examine_object(store, header.session_id, &some_hub()).error().code, ErrorCode::kCorrupt);
 }
 
 }  // namespace

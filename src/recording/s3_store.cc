@@ -1,7 +1,5 @@
 #include "recording/s3_store.hh"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,7 +7,7 @@
 #include <vector>
 
 #include "base/file.hh"
-#include "base/unique_fd.hh"
+#include "recording/bulk_file.hh"
 #include "recording/header.hh"
 
 namespace mezite::recording {
@@ -21,14 +19,13 @@ constexpr std::size_t kMaxReadBytes = std::size_t{512} << 10;
 constexpr std::string_view kSuffix = ".mezrec";
 constexpr std::size_t kMaxProgressBytes = std::size_t{4} << 20;
 
-Result<std::string> read_part(int fd, std::uint64_t offset, std::size_t size) {
-  std::string part(size, '\0');
-  for (std::size_t got = 0; got < size;) {
-    const ssize_t count = ::pread(fd, part.data() + got, size - got, static_cast<off_t>(offset + got));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail_errno(errno, "reading a recording");
-    if (count == 0) return fail(ErrorCode::kIo, "a recording became shorter while it was read");
-    got += static_cast<std::size_t>(count);
+Result<std::string> read_part(BulkFile& file, std::uint64_t offset, std::size_t size) {
+  std::string part;
+  part.reserve(size);
+  while (part.size() < size) {
+    MEZ_TRY(const BytesView piece, file.read(offset + part.size(), size - part.size()));
+    if (piece.empty()) return fail(ErrorCode::kIo, "a recording became shorter while it was read");
+    part += as_text(piece);
   }
   return part;
 }
@@ -101,17 +98,15 @@ std::string S3Store::key_of(std::string_view session_id) const {
 Status S3Store::store(std::string_view session_id, const std::filesystem::path& file,
                       const std::filesystem::path& progress, const ObjectFacts& facts) {
   if (!is_session_id(session_id)) return fail(ErrorCode::kInvalidArgument, "that is no session id");
-  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  struct stat info{};
-  if (!fd || ::fstat(fd.get(), &info) != 0) return fail_errno(errno, fmt::format("opening {}", file.native()));
-  const auto size = static_cast<std::uint64_t>(info.st_size);
+  MEZ_TRY(BulkFile bulk, BulkFile::open(file));
+  MEZ_TRY(const std::uint64_t size, bulk.size());
   const std::string key = key_of(session_id);
-  if (size > part_bytes_) return store_parts(key, fd.get(), size, progress, to_metadata(facts));
-  MEZ_TRY(const std::string body, read_part(fd.get(), 0, static_cast<std::size_t>(size)));
+  if (size > part_bytes_) return store_parts(key, bulk, size, progress, to_metadata(facts));
+  MEZ_TRY(const std::string body, read_part(bulk, 0, static_cast<std::size_t>(size)));
   return s3_->put(key, body, to_metadata(facts));
 }
 
-Status S3Store::store_parts(const std::string& key, int fd, std::uint64_t size,
+Status S3Store::store_parts(const std::string& key, BulkFile& file, std::uint64_t size,
                             const std::filesystem::path& progress_file, const aws::S3::Metadata& metadata) {
   Progress progress = Progress::load(progress_file);
   const std::uint64_t part_bytes = std::max(part_bytes_, (size + aws::S3::kMaxParts - 1) / aws::S3::kMaxParts);
@@ -132,7 +127,7 @@ Status S3Store::store_parts(const std::string& key, int fd, std::uint64_t size,
     if (interrupted_) return fail(ErrorCode::kUnavailable, "the hub is stopping");
     const std::uint64_t offset = progress.etags.size() * part_bytes;
     MEZ_TRY(const std::string body,
-            read_part(fd, offset, static_cast<std::size_t>(std::min(part_bytes, size - offset))));
+            read_part(file, offset, static_cast<std::size_t>(std::min(part_bytes, size - offset))));
     auto etag = s3_->put_part(key, progress.upload_id, progress.etags.size() + 1, body);
     if (!etag) return forget_if_gone(etag.error());
     progress.etags.push_back(std::move(*etag));

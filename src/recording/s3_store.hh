@@ -10,6 +10,8 @@
 
 namespace mezite::recording {
 
+class BulkFile;
+
 class S3Store final : public ObjectStore {
  public:
   // Objects over this go in parts of it, or of as much as 10,000 parts need.
@@ -35,7 +37,7 @@ class S3Store final : public ObjectStore {
 
  private:
   struct Progress;
-  Status store_parts(const std::string& key, int fd, std::uint64_t size, const std::filesystem::path& progress,
+  Status store_parts(const std::string& key, BulkFile& file, std::uint64_t size, const std::filesystem::path& progress,
                      const aws::S3::Metadata& metadata);
 
   std::unique_ptr<aws::S3> s3_;

@@ -12,9 +12,9 @@
 #include "base/log.hh"
 #include "base/text.hh"
 #include "base/unique_fd.hh"
-#include "crypto/hash.hh"
+#include "recording/bulk_file.hh"
+#include "recording/examine.hh"
 #include "recording/folder_lock.hh"
-#include "recording/reader.hh"
 
 namespace mezite::recording {
 namespace {
@@ -25,7 +25,6 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kMaxChunkBytes = std::size_t{4} << 20;
 constexpr std::size_t kMaxReadBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxIndexBytes = std::size_t{1} << 30;
-constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
 
 struct Entry {
   std::mutex mutex;  // of this recording's file and fields
@@ -39,18 +38,6 @@ Result<UniqueFd> open_file(const fs::path& path, int flags) {
   return fd;
 }
 
-Result<std::size_t> read_at(int fd, std::uint64_t offset, std::span<std::uint8_t> buffer) {
-  std::size_t got = 0;
-  while (got < buffer.size()) {
-    const ssize_t count = ::pread(fd, buffer.data() + got, buffer.size() - got, static_cast<off_t>(offset + got));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail_errno(errno, "reading a recording");
-    if (count == 0) break;
-    got += static_cast<std::size_t>(count);
-  }
-  return got;
-}
-
 Result<std::uint64_t> size_of(int fd) {
   struct stat info{};
   if (::fstat(fd, &info) != 0) return fail_errno(errno, "reading a recording's size");
@@ -58,93 +45,26 @@ Result<std::uint64_t> size_of(int fd) {
 }
 
 // The bytes that are held are those that came again.
-Status compare(int fd, std::uint64_t offset, BytesView data) {
-  Bytes held(std::min(kBufferBytes, data.size()));
+Status compare(BulkFile& file, std::uint64_t offset, BytesView data) {
   while (!data.empty()) {
-    const std::size_t size = std::min(held.size(), data.size());
-    MEZ_TRY(const std::size_t got, read_at(fd, offset, std::span(held).first(size)));
-    if (got < size || !std::ranges::equal(BytesView(held).first(size), data.first(size))) {
+    MEZ_TRY(const BytesView held, file.read(offset, data.size()));
+    if (held.empty() || !std::ranges::equal(held, data.first(held.size()))) {
       return fail(ErrorCode::kCorrupt, "the bytes from {} on differ from those that the hub holds", offset);
     }
-    offset += size;
-    data = data.subspan(size);
+    offset += held.size();
+    data = data.subspan(held.size());
   }
   return {};
 }
 
-// The file from its start, in large pieces, with the hash of what was read.
-class HashingPull {
- public:
-  explicit HashingPull(int fd) : fd_(fd), buffer_(kBufferBytes) {}
-
-  Result<std::size_t> operator()(std::span<std::uint8_t> out) {
-    if (rest_.empty()) MEZ_CHECK(refill());
-    const std::size_t size = std::min(out.size(), rest_.size());
-    std::copy_n(rest_.begin(), size, out.begin());
-    rest_ = rest_.subspan(size);
-    return size;
+// What answers a repetition of one that is complete. One that does not verify is not what another copy may go for,
+// unless that is the same: it may have been altered here.
+Result<PutReceipt> receipt_again(const StoredRecording& info, const PutRequest& request) {
+  if (!request.sha256.empty() && to_hex(request.sha256) != info.sha256) {
+    return fail(ErrorCode::kCorrupt, "this recording is complete, with another hash");
   }
-  // Of the whole file, whatever was read of it.
-  Result<Bytes> finish() {
-    do {
-      MEZ_CHECK(refill());
-    } while (!rest_.empty());
-    return hasher_.finish();
-  }
-
- private:
-  Status refill() {
-    MEZ_TRY(const std::size_t got, read_at(fd_, offset_, buffer_));
-    rest_ = BytesView(buffer_).first(got);
-    hasher_.update(rest_);
-    offset_ += got;
-    return {};
-  }
-
-  int fd_;
-  Bytes buffer_;
-  BytesView rest_;
-  std::uint64_t offset_ = 0;
-  crypto::Hasher hasher_{crypto::HashAlgorithm::kSha256};
-};
-
-// What one reading of a whole recording says.
-struct Examined {
-  Bytes sha256;
-  Verified verified;
-  std::string problem;  // empty: it is what the node wrote
-};
-
-Result<Examined> examine(int fd, const Header& announced, const Identity* recording_key, std::string_view began_with) {
-  Examined examined;
-  HashingPull file(fd);
-  ReadOptions options{.content = ReadOptions::Content::kWhatOpens};
-  if (recording_key != nullptr) {
-    options.chain_key = [&](const Header& header) -> Result<Secret> {
-      auto key = open_chain_key(header.chain_key, *recording_key, header.session_id);
-      if (key) return key;
-      examined.problem = key.error().message;
-      return Secret();  // what its sums say is worth knowing still
-    };
-  }
-  auto reader = Reader::open(std::ref(file), options);
-  if (reader && reader->header() != announced) {
-    examined.problem = "the recording was rewritten: its header is not the one with which its upload began";
-  }
-  if (reader && !began_with.empty() && began_with != chain_id(reader->header())) {
-    examined.problem = "the recording was replaced: it is another one than its session began with";
-  }
-  auto verified = reader ? verify(*reader) : Result<Verified>(std::unexpected(reader.error()));
-  MEZ_TRY(examined.sha256, file.finish());
-  if (verified) {
-    examined.verified = *verified;
-  } else {
-    examined.problem = verified.error().message;
-  }
-  return examined;
+  return PutReceipt{.size = info.size_bytes, .verified = info.problem.empty() || !request.sha256.empty()};
 }
-
-Result<Bytes> hash_file(int fd) { return HashingPull(fd).finish(); }
 
 }  // namespace
 
@@ -298,13 +218,15 @@ struct LocalStorage::State {
     return entry;
   }
 
-  Result<PutReceipt> complete(Entry& entry, int fd, const PutRequest& request) {
+  Result<PutReceipt> complete(Entry& entry, BulkFile& file, const PutRequest& request) {
     const Identity* key = nullptr;
     {
       const std::lock_guard guard(mutex);
       key = recording_key;
     }
-    MEZ_TRY(const Examined examined, examine(fd, entry.info.header, key, request.chain_id));
+    const Origin origin{.hub = key, .announced = &entry.info.header, .chain_id = request.chain_id};
+    MEZ_TRY(const Examined examined, examine(pieces_of(file, entry.info.size_bytes), origin));
+    const std::string& problem = examined.problem.empty() ? examined.unopened : examined.problem;
     const std::string sha256 = to_hex(examined.sha256);
     if (!std::ranges::equal(examined.sha256, request.sha256)) {
       // What is held is wrong and can't be mended by appending: it goes aside, and the node sends it anew.
@@ -322,8 +244,8 @@ struct LocalStorage::State {
               {"session_id", entry.info.header.session_id},
               {"size", entry.info.size_bytes},
               {"sha256", sha256}};
-    entry.info.problem = examined.problem;
-    if (!examined.problem.empty()) line["problem"] = examined.problem;
+    entry.info.problem = problem;
+    if (!problem.empty()) line["problem"] = problem;
     if (examined.verified.end) {
       entry.info.ended_at = entry.info.header.started_at + examined.verified.duration;
       line["ended_at"] = to_rfc3339(*entry.info.ended_at);
@@ -376,35 +298,30 @@ Result<PutReceipt> LocalStorage::put(std::string_view owner, const PutRequest& r
     return fail(ErrorCode::kFailedPrecondition, "the hub holds {} bytes of this recording; go on from there",
                 info.size_bytes);
   }
-  if (info.archived) {  // a repetition; its bytes are not here to be compared, its hash is
-    if (!request.sha256.empty() && to_hex(request.sha256) != info.sha256) {
-      return fail(ErrorCode::kCorrupt, "this recording is complete, with another hash");
-    }
-    return PutReceipt{.size = info.size_bytes, .verified = true};
-  }
-  MEZ_TRY(const UniqueFd fd, open_file(state_->path_of(request.session_id), O_RDWR | O_CREAT | O_APPEND));
+  if (info.archived) return receipt_again(info, request);  // its bytes are not here to be compared
+  MEZ_TRY(BulkFile file, BulkFile::open(state_->path_of(request.session_id), BulkFile::Access::kAppend));
   // The file may hold more than was ever acknowledged, when a crash came before an answer: that counts as held.
-  MEZ_TRY(info.size_bytes, size_of(fd.get()));
+  MEZ_TRY(info.size_bytes, file.size());
   if (request.offset > info.size_bytes) {
     return fail(ErrorCode::kCorrupt, "the hub has lost bytes of this recording; ask its administrator");
   }
   const auto known =
       static_cast<std::size_t>(std::min<std::uint64_t>(request.data.size(), info.size_bytes - request.offset));
-  MEZ_CHECK(compare(fd.get(), request.offset, request.data.first(known)));
+  MEZ_CHECK(compare(file, request.offset, request.data.first(known)));
   const BytesView fresh = request.data.subspan(known);
   if (info.complete) {
     if (!fresh.empty()) return fail(ErrorCode::kCorrupt, "this recording is complete; nothing can be added");
-    return PutReceipt{.size = info.size_bytes, .verified = true};
+    return receipt_again(info, request);
   }
   if (!fresh.empty()) {
     const bool first = info.size_bytes == 0;
-    if (auto status = write_all(fd.get(), fresh); !status) {
-      if (::ftruncate(fd.get(), static_cast<off_t>(info.size_bytes)) != 0) {
+    if (auto status = file.append(info.size_bytes, fresh); !status) {
+      if (!file.truncate(info.size_bytes)) {
         log::error("a recording could not be cut after a failed write", {{"session_id", request.session_id}});
       }
       return wrap(status.error(), "storing a recording");
     }
-    if (::fdatasync(fd.get()) != 0) return fail_errno(errno, "storing a recording");
+    if (auto status = file.sync(); !status) return wrap(status.error(), "storing a recording");
     if (first) MEZ_CHECK(sync_directory(state_->folder));
     info.size_bytes += fresh.size();
   }
@@ -413,7 +330,7 @@ Result<PutReceipt> LocalStorage::put(std::string_view owner, const PutRequest& r
     return fail(ErrorCode::kCorrupt, "the hub holds {} bytes of a recording that ends at {}", info.size_bytes,
                 request.offset + request.data.size());
   }
-  return state_->complete(*entry, fd.get(), request);
+  return state_->complete(*entry, file, request);
 }
 
 Result<ReadChunk> LocalStorage::read(std::string_view session_id, std::uint64_t offset, std::size_t max_bytes) const {
@@ -422,12 +339,12 @@ Result<ReadChunk> LocalStorage::read(std::string_view session_id, std::uint64_t 
   if (offset > std::uint64_t{1} << 62) return fail(ErrorCode::kInvalidArgument, "the offset is out of range");
   bool archived = false;
   ObjectStore* store = nullptr;
-  UniqueFd fd;
+  std::optional<BulkFile> file;
   {
     const std::lock_guard guard(entry->mutex);  // its file goes under this lock
     archived = entry->info.archived;
     if (!archived) {
-      if (auto opened = open_file(state_->path_of(session_id), O_RDONLY)) fd = std::move(*opened);
+      if (auto opened = BulkFile::open(state_->path_of(session_id))) file = std::move(*opened);
     }
     const std::lock_guard map_guard(state_->mutex);
     store = state_->store;
@@ -437,13 +354,12 @@ Result<ReadChunk> LocalStorage::read(std::string_view session_id, std::uint64_t 
                 "this recording is in S3; set recording.s3.bucket and .region as they were, so that it can be read");
   }
   if (archived) return store->read(session_id, offset, std::clamp<std::size_t>(max_bytes, 1, kMaxReadBytes));
-  if (!fd) return ReadChunk{.eof = true};  // begun, nothing stored yet
+  if (!file) return ReadChunk{.eof = true};  // begun, nothing stored yet
   ReadChunk chunk;
-  chunk.data.resize(std::clamp<std::size_t>(max_bytes, 1, kMaxReadBytes));
-  MEZ_TRY(const std::size_t got, read_at(fd.get(), offset, chunk.data));
-  chunk.data.resize(got);
-  MEZ_TRY(const std::uint64_t size, size_of(fd.get()));
-  chunk.eof = offset + got >= size;
+  MEZ_TRY(const BytesView piece, file->read(offset, std::clamp<std::size_t>(max_bytes, 1, kMaxReadBytes)));
+  chunk.data = to_bytes(piece);
+  MEZ_TRY(const std::uint64_t size, file->size());
+  chunk.eof = offset + piece.size() >= size;
   return chunk;
 }
 
@@ -589,12 +505,6 @@ Status LocalStorage::adopt(const StoredRecording& recording) {
     state_->entries.erase(id);
   }
   return taken;
-}
-
-Result<std::string> hash_of_file(const fs::path& path) {
-  MEZ_TRY(const UniqueFd fd, open_file(path, O_RDONLY));
-  MEZ_TRY(const Bytes sha256, hash_file(fd.get()));
-  return to_hex(sha256);
 }
 
 }  // namespace mezite::recording

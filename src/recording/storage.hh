@@ -81,7 +81,4 @@ class LocalStorage {
   std::unique_ptr<State> state_;
 };
 
-// SHA-256 in hexadecimal.
-Result<std::string> hash_of_file(const std::filesystem::path& path);
-
 }  // namespace mezite::recording

@@ -118,6 +118,28 @@ TEST(Upload, BringsARecordingWholeAndRemovesItAfterTheReceipt) {
   EXPECT_EQ(*stored.ended_at, stored.header.started_at + 90s);
 }
 
+TEST(Upload, GoesOnInWholePages) {
+  struct Noting final : StorageTarget {
+    using StorageTarget::StorageTarget;
+    Result<PutReceipt> put(const PutRequest& request) override {
+      if (!request.data.empty()) offsets.push_back(request.offset);
+      return StorageTarget::put(request);
+    }
+    std::vector<std::uint64_t> offsets;
+  };
+  Bench bench;
+  const auto [id, bytes] = bench.record(3'000'000);
+  const std::string json = header_to_json(Reader::open(pull_from(bytes))->header());
+  ASSERT_TRUE(
+      bench.storage.put(kOwner, {.session_id = id, .data = BytesView(bytes).first(12345), .header_json = json}));
+  Noting target(bench.storage);
+  Uploader uploader(bench.spool, target, bench.clock, bench.callbacks(), 1);
+  uploader.run_once();
+  EXPECT_THAT(bench.uploaded, ElementsAre(id));
+  EXPECT_THAT(target.offsets, ElementsAre(12345, 1 << 20, 2 << 20));
+  EXPECT_EQ(bench.stored(id), bytes);
+}
+
 TEST(Upload, SurvivesEveryLoss) {
   for (std::uint32_t seed = 0; seed < 40; ++seed) {
     Bench bench;
@@ -242,7 +264,14 @@ TEST(Storage, IsIdempotentAndDurablyOrdered) {
   EXPECT_TRUE(receipt.verified);
   EXPECT_EQ(receipt.size, 10U);
   EXPECT_TRUE(put(8, "89", true)->verified);
-  EXPECT_TRUE(put(0, "")->verified);
+  // It does not verify from within, so that another copy may go only when it is the same one.
+  EXPECT_FALSE(put(0, "")->verified);
+  EXPECT_EQ(put(0, "")->size, 10U);
+  EXPECT_TRUE(put(10, "", true)->verified);
+  const auto other = crypto::sha256(as_bytes("another"));
+  EXPECT_EQ(
+      storage.put(kOwner, {.session_id = header.session_id, .offset = 10, .last = true, .sha256 = other}).error().code,
+      ErrorCode::kCorrupt);
   EXPECT_EQ(put(10, "x").error().code, ErrorCode::kCorrupt);
   EXPECT_NE(storage.get(header.session_id)->problem, "");  // ten digits are no recording, and it says so
 }

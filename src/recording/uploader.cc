@@ -1,36 +1,19 @@
 #include "recording/uploader.hh"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 
 #include "base/log.hh"
-#include "base/unique_fd.hh"
-#include "crypto/hash.hh"
-#include "recording/reader.hh"
+#include "recording/bulk_file.hh"
+#include "recording/examine.hh"
 
 namespace mezite::recording {
 namespace {
 
-constexpr std::size_t kChunkBytes = 1 << 20;
 constexpr std::chrono::milliseconds kFirstWait{1000};
 constexpr std::chrono::minutes kLongestWait{5};
 constexpr std::chrono::seconds kIdle{30};
 constexpr int kMaxMismatches = 3;
 constexpr int kMaxUnreachable = 2;  // in one round: then the hub is away, and the rest waits for the next round
-
-Result<std::size_t> read_at(int fd, std::uint64_t offset, std::span<std::uint8_t> buffer) {
-  std::size_t got = 0;
-  while (got < buffer.size()) {
-    const ssize_t count = ::pread(fd, buffer.data() + got, buffer.size() - got, static_cast<off_t>(offset + got));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail_errno(errno, "reading a recording of the spool");
-    if (count == 0) break;
-    got += static_cast<std::size_t>(count);
-  }
-  return got;
-}
 
 struct Checked {
   Header header;
@@ -38,25 +21,12 @@ struct Checked {
 };
 
 // Hash and chain from one reading. kCorrupt: the file itself.
-Result<Checked> check(int fd, std::uint64_t size) {
-  crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
-  std::uint64_t at = 0;
-  const Pull pull = [&](std::span<std::uint8_t> buffer) -> Result<std::size_t> {
-    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - at));
-    MEZ_TRY(const std::size_t got, read_at(fd, at, buffer.first(want)));
-    if (got < want) return fail(ErrorCode::kIo, "a recording of the spool became shorter while it was read");
-    hasher.update(BytesView(buffer).first(got));
-    at += got;
-    return got;
-  };
-  MEZ_TRY(Reader reader, Reader::open(pull, {.content = ReadOptions::Content::kChain}));
-  for (;;) {
-    MEZ_TRY(const auto event, reader.next());
-    if (!event) break;
-  }
-  Bytes rest(kChunkBytes);  // behind what a reader takes for the end
-  while (at < size) MEZ_CHECK(pull(rest));
-  return Checked{.header = reader.header(), .sha256 = hasher.finish()};
+Result<Checked> check(BulkFile& file, std::uint64_t size) {
+  HashedReading reading(pieces_of(file, size));
+  MEZ_TRY(Reader reader, Reader::open(reading.pull(), {.content = ReadOptions::Content::kChain}));
+  MEZ_CHECK(verify(reader));
+  MEZ_TRY(Bytes sha256, reading.finish());  // with what is behind that which a reader takes for the end
+  return Checked{.header = reader.header(), .sha256 = std::move(sha256)};
 }
 
 bool is_unreachable(ErrorCode code) {
@@ -103,11 +73,9 @@ SteadyTime Uploader::run_once() {
 
 Status Uploader::upload(std::string_view session_id) {
   const auto path = spool_.path_of(session_id);
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  struct stat info{};
-  if (!fd || ::fstat(fd.get(), &info) != 0) return fail_errno(errno, "opening a recording of the spool");
-  const auto size = static_cast<std::uint64_t>(info.st_size);
-  const auto checked = check(fd.get(), size);
+  MEZ_TRY(BulkFile file, BulkFile::open(path));
+  MEZ_TRY(const std::uint64_t size, file.size());
+  const auto checked = check(file, size);
   if (!checked && checked.error().code != ErrorCode::kCorrupt) return std::unexpected(checked.error());
   if (!checked) return fail(ErrorCode::kInvalidArgument, "{}{}", kLocalFault, checked.error().message);
   const auto& [header, sha256] = *checked;
@@ -118,19 +86,19 @@ Status Uploader::upload(std::string_view session_id) {
 
   // An empty chunk asks how much is held: after a lost answer or a restart it goes on from there.
   MEZ_TRY(PutReceipt receipt, target_.put({.session_id = session_id, .header_json = header_json}));
-  Bytes buffer(kChunkBytes);
   while (!receipt.verified) {
     const std::uint64_t offset = receipt.size;
     if (offset > size) {
       return fail(ErrorCode::kCorrupt, "the hub holds {} bytes of a recording that has {}", offset, size);
     }
-    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes, size - offset));
-    MEZ_TRY(const std::size_t got, read_at(fd.get(), offset, std::span(buffer).first(want)));
-    if (got < want) return fail(ErrorCode::kIo, "a recording of the spool became shorter while it was read");
-    const bool last = offset + got == size;
+    // Up to a whole piece: after the first chunk of an upload that goes on, both sides read and write whole pages.
+    MEZ_TRY(BytesView chunk, file.read(offset));
+    if (chunk.empty() && offset < size) return fail(ErrorCode::kIo, "a recording of the spool became shorter");
+    chunk = chunk.first(static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), size - offset)));
+    const bool last = offset + chunk.size() == size;
     MEZ_TRY(receipt, target_.put({.session_id = session_id,
                                   .offset = offset,
-                                  .data = BytesView(buffer).first(got),
+                                  .data = chunk,
                                   .last = last,
                                   .sha256 = last ? BytesView(sha256) : BytesView(),
                                   .header_json = offset == 0 ? std::string_view(header_json) : std::string_view()}));

@@ -231,6 +231,16 @@ def test_recording_that_is_rewritten_at_its_node_is_kept_and_told_of(site):
     by_itself = cluster.mezctl("recordings", "play", copy, check=False)
     assert by_itself.returncode == 0 and b"innocent" in by_itself.stdout and b"not against forgery" in by_itself.stderr, by_itself
 
+    # A hub that loses its list finds it again as what it was.
+    cluster.hub.stop()
+    (cluster.data / "recordings" / "index.jsonl").unlink()
+    cluster.hub.start()
+    cluster.wait_healthy()
+    found = next(r for r in json.loads(cluster.mezctl("recordings", "reindex", "--format=json"))["recordings"]
+                 if r["session_id"] == stored["session_id"])
+    assert found["taken"] and found["vouched"] and found["reason"] == stored["problem"], found
+    assert re.search(rf"^{stored['session_id']} .* ALTERED ", cluster.mezctl("recordings", "ls"), re.M)
+
 
 def test_tags_are_those_of_the_format(fresh):
     """The format's description is enough to open the key of the chain and to verify every tag."""

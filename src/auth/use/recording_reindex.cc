@@ -4,8 +4,10 @@
 
 #include "auth/record.hh"
 #include "auth/recording_archive.hh"
+#include "auth/use/session_data.hh"
 #include "base/log.hh"
 #include "base/text.hh"
+#include "recording/examine.hh"
 #include "recording/reindex.hh"
 
 namespace mezite::auth {
@@ -66,7 +68,7 @@ class Run {
     for (const std::string& id : found.session_ids) {
       if (id <= from.session_id) continue;
       const auto path = services_.recordings.path_of(id);
-      MEZ_CHECK(look_at(kLocal, id, [&] { return recording::examine_file(path, id); }));
+      MEZ_CHECK(look_at(kLocal, id, [&] { return recording::examine_file(path, id, &services_.recording_key); }));
       if (is_over()) {
         result.next = Place{.storage = kLocal, .session_id = id}.text();
         return {};
@@ -87,7 +89,7 @@ class Run {
         if (services_.recordings.get(id)) {
           ++result.known;
         } else {
-          MEZ_CHECK(look_at(kS3, id, [&] { return recording::examine_object(store, id); }));
+          MEZ_CHECK(look_at(kS3, id, [&] { return recording::examine_object(store, id, &services_.recording_key); }));
         }
         if (is_over()) {
           result.next = Place{.storage = kS3, .session_id = id}.text();
@@ -131,6 +133,10 @@ class Run {
   }
 
   Status take(ReindexedRecording& one, recording::StoredRecording found, const Last& uploaded) {
+    if (found.problem.empty()) {
+      MEZ_TRY(const std::string chain, chain_of_start(services_, found.owner, one.session_id));
+      if (!chain.empty() && chain != recording::chain_id(found.header)) found.problem = recording::kReplaced;
+    }
     one.vouched = !uploaded.sha256.empty() && uploaded.sha256 == found.sha256;
     if (one.vouched) {
       found.complete = true;  // of a session that was cut off, this is all that there ever was

@@ -60,22 +60,6 @@ std::string id_of_upload(std::string_view session_id) {
   return id_made_of(fmt::format("session.recording.uploaded:{}", session_id));
 }
 
-// The chain_id() that the node told of when the session started; empty when it did not, or not yet. Only the first
-// telling counts: who takes over the node can tell more, but not earlier.
-Result<std::string> chain_of_start(const Services& services, const Caller& agent, std::string_view session_id) {
-  audit::Filter filter{.type = "session.start", .session_id = std::string(session_id), .limit = 8};
-  filter.after_sequence = 0;
-  MEZ_TRY(const auto found, services.audit->list(filter));
-  for (const audit::StoredEvent& one : found) {
-    const auto event = audit::event_from_json(one.json);
-    if (!event || event->server_id != agent.name) continue;
-    const auto details = nlohmann::json::parse(event->details, nullptr, false);
-    const auto chain = details.find("chain");
-    return chain != details.end() && chain->is_string() ? chain->get<std::string>() : std::string();
-  }
-  return std::string();
-}
-
 // It is evidence: kept as it came.
 Status tell_of_altered(Services& services, const Caller& agent, const recording::StoredRecording& stored) {
   audit::Event event = event_by(services, agent, audit::EventKind::kSessionRecordingAltered);
@@ -112,6 +96,20 @@ audit::Event refusal(const Services& services, const Caller& agent, audit::Event
 }
 
 }  // namespace
+
+Result<std::string> chain_of_start(const Services& services, std::string_view node_id, std::string_view session_id) {
+  audit::Filter filter{.type = "session.start", .session_id = std::string(session_id), .limit = 8};
+  filter.after_sequence = 0;
+  MEZ_TRY(const auto found, services.audit->list(filter));
+  for (const audit::StoredEvent& one : found) {
+    const auto event = audit::event_from_json(one.json);
+    if (!event || event->server_id != node_id) continue;
+    const auto details = nlohmann::json::parse(event->details, nullptr, false);
+    const auto chain = details.find("chain");
+    return chain != details.end() && chain->is_string() ? chain->get<std::string>() : std::string();
+  }
+  return std::string();
+}
 
 Result<EmittedEvents> emit_agent_events(Services& services, const Caller& agent,
                                         std::span<const std::string_view> events) {
@@ -178,7 +176,7 @@ Result<recording::PutReceipt> put_recording_chunk(Services& services, const Call
   recording::PutRequest told = request;
   std::string chain;
   if (request.last) {
-    MEZ_TRY(chain, chain_of_start(services, agent, request.session_id));
+    MEZ_TRY(chain, chain_of_start(services, agent.name, request.session_id));
     told.chain_id = chain;
   }
   Result<recording::PutReceipt> receipt = services.recordings.put(agent.name, told);

@@ -33,4 +33,8 @@ Result<EmittedEvents> emit_agent_events(Services& services, const Caller& agent,
 Result<recording::PutReceipt> put_recording_chunk(Services& services, const Caller& agent,
                                                   const recording::PutRequest& request);
 
+// The chain_id() that the node told of when the session started; empty when it did not, or not yet. Only the first
+// telling counts: who takes over the node can tell more, but not earlier.
+Result<std::string> chain_of_start(const Services& services, std::string_view node_id, std::string_view session_id);
+
 }  // namespace mezite::auth
