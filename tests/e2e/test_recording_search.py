@@ -1,6 +1,10 @@
 """Which commands were run in recorded sessions: found across sessions and within one, by those who may."""
 import json
+import os
+import shutil
+import signal
 import sqlite3
+import subprocess
 
 import pytest
 from harness.cluster import BIN
@@ -119,6 +123,104 @@ def test_full_screen_programs_give_no_commands(cluster, tmp_path):
     got = commands(cluster, session)
     assert "echo after-less x" in got
     assert not any("in less" in c for c in got)
+
+
+@pytest.fixture
+def multiplexed(cluster, request):
+    """A shell whose home has what tmux or GNU screen needs; what they leave running is ended."""
+    name = request.param
+    home = cluster.dir / f"home-{name}"
+    home.mkdir(mode=0o700)
+    (home / "rc").write_text("PS1='ready> ' HISTFILE=\n")  # what is not interactive takes it out of the environment
+    (home / "shell").write_text(f"#!/bin/sh\nexec bash --rcfile {home}/rc --noprofile\n")
+    (home / ".tmux.conf").write_text(f"set -g default-command {home}/shell\nset -g assume-paste-time 0\n")  # keys that come at once are keys
+    (home / "shell").chmod(0o755)
+    (home / ".screenrc").write_text(f"startup_message off\nshell {home}/shell\n")
+    (home / ".vimrc").write_text("set nocompatible showmode formatoptions+=ro comments=b:#\n")
+    for path in [home, *home.iterdir()]:
+        shutil.chown(path, cluster.login)
+    environment = [f"HOME={home}", f"TMUX_TMPDIR={home}", f"SCREENDIR={home}", "PS1=ready> ", "HISTFILE=", "SHELL=/bin/bash"]
+    terminal = Terminal(cluster.ssh_argv("alice", "web-01", "-tt", *(f"'{part}'" for part in ["env", *environment, "bash", "--norc", "--noprofile", "-i"])), columns=100)
+    terminal.expect("ready> ")
+    line(terminal, f"cd {home}")
+    yield name, terminal
+    for socket in home.glob("tmux-*/default"):
+        subprocess.run(["tmux", "-S", socket, "kill-server"], capture_output=True)
+    for socket in home.glob("[0-9]*.*"):
+        os.kill(int(socket.name.split(".")[0]), signal.SIGTERM)
+
+
+def ran(terminal: Terminal, text: str, then: str):
+    terminal.type(text)
+    terminal.type("\r")
+    terminal.expect(then + r"[\s\S]*?ready> ")
+
+
+@pytest.mark.parametrize("multiplexed", ["tmux", "screen"], indirect=True)
+def test_commands_inside_a_multiplexer(cluster, multiplexed):
+    name, terminal = multiplexed
+    prefix = {"tmux": "\x02", "screen": "\x01"}[name]
+    line(terminal, name, r"\x1b\[\?1049h[\s\S]*ready> ")
+    ran(terminal, "echo plain-$((1+1))", "plain-2")
+    ran(terminal, "echo teh\x7f\x7fhe-$((1+1))", "the-2")        # backspace
+    terminal.type("\x1b[A")                                     # history
+    terminal.expect("the-.*1")
+    ran(terminal, "", "the-2")
+    terminal.type("read -s -p Wo''rd:' ' PASSWORD\r")
+    terminal.expect("Word: ")
+    terminal.type(SECRET + "\r")
+    terminal.expect("ready> ")
+    ran(terminal, "seq 1 60", "60")
+    ran(terminal, "echo at-the-bottom-$((1+1))", "bottom-2")
+
+    terminal.type("vim.tiny note\r")
+    terminal.expect("New")
+    terminal.type("i")
+    terminal.expect("INSERT")
+    terminal.type("# a-comment in vim\r")
+    terminal.expect("in vim")
+    terminal.type("typed behind its leader in vim\r")
+    terminal.expect("leader in vim")
+    terminal.type("\x0f:q!\r")  # one command, and no pause that tells Escape from Alt
+    terminal.expect({"tmux": r"vim\.tiny note[\s\S]*?ready> ", "screen": "ready> "}[name])  # tmux draws what was there before
+    ran(terminal, "echo after-vim-$((1+1))", "vim-2")
+    terminal.type("seq 1 300 | less\r")
+    terminal.expect("20")
+    terminal.type("/rm -rf in less\r")
+    terminal.expect("not found")
+    terminal.type("\rq")
+    terminal.expect({"tmux": r"300 \| less[\s\S]*?ready> ", "screen": "ready> "}[name])
+
+    if name == "tmux":
+        terminal.type(prefix + "%")
+        terminal.expect(r"\x1b\[1;52H[^\n]*?ready> ")  # its own prompt
+    else:
+        terminal.type(prefix + "S" + prefix + "\t" + prefix + "c")
+        terminal.expect(r" 1 shell[\s\S]*?ready> ")
+    ran(terminal, "echo other-pane-$((1+1))", "pane-2")
+    ran(terminal, "echo " + "wrapped-" * 9 + "$((1+1))", "wrapped-2")
+    ran(terminal, "seq 1 60", "60")
+    ran(terminal, "echo bottom-of-pane-$((1+1))", "pane-2")
+    terminal.type(prefix + "c")
+    terminal.expect("ready> ")
+    ran(terminal, "echo second-window-$((1+1))", "window-2")
+
+    terminal.type(prefix + "d")
+    terminal.expect(r"\x1b\[\?1049l[\s\S]*detached[\s\S]*ready> ")
+    ran(terminal, "echo outside-$((1+1))", "outside-2")
+    line(terminal, {"tmux": "tmux attach", "screen": "screen -r"}[name], r"\x1b\[\?1049h[\s\S]*second-window-2[\s\S]*ready> ")
+    ran(terminal, "echo attached-again-$((1+1))", "again-2")
+    terminal.type(prefix + "d")
+    terminal.expect(r"\x1b\[\?1049l[\s\S]*detached[\s\S]*ready> ")
+    session = ended(cluster, terminal)
+
+    listed = sorted(found(cluster, "--session=" + session, text="e"), key=lambda c: c["number"])
+    got = [c["command"] for c in listed]
+    wanted = ["echo plain-$((1+1))", "echo the-$((1+1))", "echo the-$((1+1))", "read -s -p Wo''rd:' ' PASSWORD", "seq 1 60", "echo at-the-bottom-$((1+1))",
+              "vim.tiny note", "echo after-vim-$((1+1))", "seq 1 300 | less", "echo other-pane-$((1+1))", "echo " + "wrapped-" * 9 + "$((1+1))", "seq 1 60",
+              "echo bottom-of-pane-$((1+1))", "echo second-window-$((1+1))", "echo outside-$((1+1))", "echo attached-again-$((1+1))", "exit"]
+    assert [c for c in got if not c.startswith(("env ", "'env'", "cd ", "screen", "tmux"))] == wanted
+    assert not found(cluster, text=SECRET) and not found(cluster, text="in vim") and not found(cluster, text="in less")
 
 
 def test_exec_is_found(cluster):

@@ -13,10 +13,11 @@ constexpr std::size_t kMaxPending = 64;
 // After something was typed this much output is followed closely; of what comes after it only the end is looked at,
 // when something is typed again. A program's megabytes of output cost next to nothing so.
 constexpr std::size_t kFollowedBytes = 64 << 10;
+// A multiplexer goes on drawing other panes while nobody types, and the one at whose prompt somebody stands is not
+// drawn again.
+constexpr std::size_t kFollowedMultiplexedBytes = 4 << 20;
 constexpr std::size_t kTailBytes = 64 << 10;
 constexpr std::chrono::milliseconds kEchoTime{250};
-
-bool is_printable_key(char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; }
 
 // Without control characters, blanks at both ends and what is beyond the limit.
 std::string clean(std::string_view text) {
@@ -35,7 +36,10 @@ std::string clean(std::string_view text) {
 CommandFinder::Line::~Line() { wipe(typed); }
 
 CommandFinder::CommandFinder(const Header& header, Found found)
-    : found_(std::move(found)), screen_(header.columns, header.rows, *this) {}
+    : found_(std::move(found)),
+      screen_(header.columns, header.rows, *this),
+      multiplexed_(screen_, [this](std::chrono::milliseconds at, std::string text) { report(at, std::move(text)); }),
+      started_(multiplexer_in(header.command)) {}
 
 void CommandFinder::take(const Event& event) {
   at_ = event.at;
@@ -50,7 +54,8 @@ void CommandFinder::take(const Event& event) {
 void CommandFinder::output(BytesView bytes) {
   const std::string text = joiner_.push(bytes);
   since_input_bytes_ += text.size();
-  if (since_input_bytes_ > kFollowedBytes) return skim(text);
+  const bool multiplexed = multiplexed_.multiplexer() != Multiplexer::kNone;
+  if (since_input_bytes_ > (multiplexed ? kFollowedMultiplexedBytes : kFollowedBytes)) return skim(text);
   screen_.feed(text);
 }
 
@@ -74,6 +79,7 @@ void CommandFinder::wake() {
   since_input_bytes_ = 0;
   if (tail_.empty()) return;
   lines_.clear();
+  if (!tail_alternate_) multiplexed_.end();
   screen_.clear(tail_alternate_);
   std::string tail = std::exchange(tail_, {});
   const std::size_t line = tail.find('\n');
@@ -96,79 +102,48 @@ CommandFinder::Line& CommandFinder::typing() {
 
 void CommandFinder::input(BytesView bytes) {
   wake();
-  if (screen_.alternate()) {
-    lines_.clear();
-    keys_ = Keys::kPlain;
-    return;
+  if (screen_.alternate()) lines_.clear();
+  for (const std::uint8_t byte : bytes) {
+    const auto pressed = keys_.next(static_cast<char>(byte));
+    if (!pressed) continue;
+    if (!screen_.alternate()) {
+      stroke(*pressed);
+    } else if (multiplexed_.multiplexer() != Multiplexer::kNone) {
+      multiplexed_.stroke(*pressed, at_);
+    }
   }
-  for (const std::uint8_t byte : bytes) key(static_cast<char>(byte));
 }
 
-void CommandFinder::key(char c) {
-  if (keys_ == Keys::kEscape) {
-    keys_ = c == '[' || c == 'O' ? Keys::kSequence : Keys::kPlain;
-    sequence_.clear();
-    if (keys_ == Keys::kPlain && c != '\x1b') {  // M-b, M-d, M-.: words, and the last argument
-      typing().edited = true;
-      if (c == '.' || c == '_' || c == 'p' || c == 'n' || c == '<' || c == '>') lines_.back().recalled = true;
-    }
-    return;
-  }
-  if (keys_ == Keys::kSequence) {
-    if (sequence_.size() < 16) sequence_ += c;
-    if (c < 0x40 || c == 0x7f) return;
-    keys_ = Keys::kPlain;
-    if (sequence_ == "200~" || sequence_ == "201~") {
-      pasting_ = sequence_ == "200~";
-      return;
-    }
-    // Answers of the terminal are no keys: positions, attributes, focus.
-    if (c == 'R' || c == 'c' || c == 'I' || c == 'n' || c == 'y' || c == 't') return;
-    Line& line = typing();
-    line.edited = true;
-    if (c == 'A' || c == 'B' || c == '~') line.recalled = true;
-    return;
-  }
-  switch (c) {
-    case '\x1b': keys_ = Keys::kEscape; return;
-    case '\r':
-    case '\n':
-      if (pasting_) {
-        typing().edited = true;
-        return;
-      }
-      leave(typing());
-      return;
-    case '\x03':  // ^C, ^Z and ^\ give the line up
-    case '\x1a':
-    case '\x1c': lines_.clear(); return;
-    case '\t':
-    case '\x10':  // ^P, ^N: history
-    case '\x0e':
-    case '\x12':  // ^R, ^S: search
-    case '\x13':
-    case '\x19': {  // ^Y: what was cut
-      Line& line = typing();
-      line.edited = line.recalled = true;
-      return;
-    }
-    case '\x0f': {  // ^O: accepts the line, as Enter does, and recalls the next
-      Line& line = typing();
-      line.recalled = true;
-      leave(line);
-      return;
-    }
-    default: break;
-  }
+void CommandFinder::stroke(Stroke stroke) {
+  if (stroke.key == Key::kGiveUp) return lines_.clear();
   Line& line = typing();
-  if (!is_printable_key(c)) {
-    line.edited = true;
-    return;
+  switch (stroke.key) {
+    case Key::kGiveUp: break;
+    case Key::kAccept: line.recalled = true; [[fallthrough]];
+    case Key::kEnter: leave(line); break;
+    case Key::kRecall:
+    case Key::kSearch: line.recalled = true; [[fallthrough]];
+    case Key::kEdit:
+    case Key::kControl: line.edited = true; break;
+    case Key::kText:
+      if (line.typed.size() >= kMaxCommandBytes) break;
+      if (line.typed.empty()) line.typed.reserve(kMaxCommandBytes);  // so that no copy is left behind
+      line.typed += stroke.c;
+      break;
   }
-  if (line.typed.size() < kMaxCommandBytes) {
-    if (line.typed.empty()) line.typed.reserve(kMaxCommandBytes);  // so that no copy is left behind
-    line.typed += c;
+}
+
+// Who takes the alternate screen: what was started last, or what tmux (which turns off every way of telling of the
+// mouse, the one in UTF-8 included) and GNU screen (which resets the terminal first) say themselves.
+void CommandFinder::mode(std::size_t number, bool on) {
+  constexpr std::size_t kMouseInUtf8 = 1005;
+  if (number == 47 || number == 1047 || number == 1049) {
+    if (!on) return multiplexed_.end();
+    opening_ = true;
+    const Multiplexer said = soft_reset_ ? Multiplexer::kScreen : started_;
+    if (said != Multiplexer::kNone && multiplexed_.multiplexer() == Multiplexer::kNone) multiplexed_.begin(said);
   }
+  if (number == kMouseInUtf8 && !on && opening_ && screen_.alternate()) multiplexed_.begin(Multiplexer::kTmux);
 }
 
 void CommandFinder::leave(Line& line) {
@@ -180,7 +155,8 @@ void CommandFinder::leave(Line& line) {
 
 // What appears is compared with what was typed and has not appeared yet, in order.
 void CommandFinder::drawn(std::string_view character) {
-  if (screen_.alternate()) return;
+  soft_reset_ = opening_ = false;
+  if (screen_.alternate()) return multiplexed_.drawn(character);
   for (Line& line : lines_) line.answered = line.answered || line.left;
   for (Line& line : lines_) {
     if (line.ahead || line.mute || line.echoed >= line.typed.size()) continue;
@@ -227,7 +203,9 @@ void CommandFinder::finish(Line& line) {
 
 void CommandFinder::report(std::chrono::milliseconds at, std::string text) {
   text = clean(text);
-  if (!text.empty()) found_({at, std::move(text)});
+  if (text.empty()) return;
+  started_ = multiplexer_in(text);
+  found_({at, std::move(text)});
 }
 
 Status find_commands(Reader& reader, const CommandFinder::Found& found) {

@@ -10,6 +10,8 @@
 #include "recording/event.hh"
 #include "recording/header.hh"
 #include "recording/reader.hh"
+#include "recording/search/keys.hh"
+#include "recording/search/multiplexed.hh"
 #include "recording/search/screen.hh"
 #include "recording/utf8_joiner.hh"
 
@@ -30,8 +32,8 @@ struct Command {
 // typed appeared there (its echo), or a key of history or completion was pressed: passwords, which have no echo, do
 // not; nor does what is typed into full-screen programs (the alternate screen).
 //
-// Lines typed at other prompts (psql, python) count as well. Inside tmux and screen, which draw on the alternate
-// screen, nothing is found.
+// Lines typed at other prompts (psql, python) count as well. Inside tmux and GNU screen, which draw on the alternate
+// screen, lines are told by the prompt before them: MultiplexedLines.
 class CommandFinder : private Screen::Watcher {
  public:
   using Found = std::function<void(Command command)>;
@@ -62,11 +64,14 @@ class CommandFinder : private Screen::Watcher {
   void output(BytesView bytes);
   void skim(std::string_view text);
   void wake();
-  void key(char c);
+  void stroke(Stroke stroke);
   Line& typing();
   void leave(Line& line);
   void drawn(std::string_view character) override;
   void line_feed() override;
+  void leaving_row() override { multiplexed_.leaving_row(); }
+  void mode(std::size_t number, bool on) override;
+  void soft_reset() override { soft_reset_ = true; }
   void finish(Line& line);
   void report(std::chrono::milliseconds at, std::string text);
 
@@ -78,9 +83,11 @@ class CommandFinder : private Screen::Watcher {
   std::size_t since_input_bytes_ = 0;  // of output
   std::string tail_;                   // … beyond what was drawn: only its end matters
   bool tail_alternate_ = false;
-  enum class Keys { kPlain, kEscape, kSequence } keys_ = Keys::kPlain;
-  bool pasting_ = false;  // bracketed paste: Enter is part of the text
-  std::string sequence_;
+  KeyReader keys_;
+  MultiplexedLines multiplexed_;
+  Multiplexer started_ = Multiplexer::kNone;  // by the last command
+  bool soft_reset_ = false;                   // and nothing drawn since
+  bool opening_ = false;                      // the alternate screen: nothing drawn on it yet
 };
 
 // All commands of a session: those that were typed, or the one that it was started with (exec). Stops at

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kMaxColumns = 1000;
 constexpr std::size_t kMaxRows = 500;
-constexpr char32_t kNothing = 0;  // the second column of a wide character
+constexpr char32_t kCharacter = Screen::kMarked - 1;
 
 char32_t decode(std::string_view utf8) {
   const auto lead = static_cast<unsigned char>(utf8[0]);
@@ -57,17 +57,27 @@ std::size_t bounded(std::size_t value, std::size_t fallback, std::size_t most) {
   return value == 0 ? fallback : std::min(value, most);
 }
 
-// "3;14" with empty and missing ones as 0; each at most 9999.
+// "3;14" with empty and missing ones as 0; each at most 9999. Of "4:3" the first.
 std::vector<std::size_t> numbers(std::string_view parameters) {
   std::vector<std::size_t> values(1, 0);
+  bool detail = false;
   for (const char c : parameters) {
+    detail = c == ':' || (detail && c != ';');
     if (c == ';') {
       values.push_back(0);
-    } else if (c >= '0' && c <= '9') {
+    } else if (c >= '0' && c <= '9' && !detail) {
       values.back() = std::min<std::size_t>(values.back() * 10 + static_cast<std::size_t>(c - '0'), 9999);
     }
   }
   return values;
+}
+
+// DEC's line drawing characters ` to ~, of which borders are made.
+char32_t line_drawing(char32_t c) {
+  constexpr std::u32string_view kDrawn =
+      U"\u25c6\u2592\u2409\u240c\u240d\u240a\u00b0\u00b1\u2424\u240b\u2518\u2510\u250c\u2514\u253c"
+      U"\u23ba\u23bb\u2500\u23bc\u23bd\u251c\u2524\u2534\u252c\u2502\u2264\u2265\u03c0\u2260\u00a3\u00b7";
+  return c >= U'`' && c <= U'~' ? kDrawn[c - U'`'] : c;
 }
 
 }  // namespace
@@ -76,47 +86,59 @@ Screen::Screen(std::size_t columns, std::size_t rows, Watcher& watcher)
     : watcher_(watcher),
       parser_(*this),
       columns_(bounded(columns, 80, kMaxColumns)),
-      rows_(bounded(rows, 24, kMaxRows)),
-      lines_(rows_) {}
+      rows_(bounded(rows, 24, kMaxRows)) {
+  clear(false);
+}
 
 // What is drawn already stays where it is: programs draw anew what they want to have another width.
 void Screen::resize(std::size_t columns, std::size_t rows) {
   columns_ = bounded(columns, 80, kMaxColumns);
   const std::size_t wanted = bounded(rows, 24, kMaxRows);
+  leave_row();
   while (lines_.size() > wanted && row_ + 1 < lines_.size()) lines_.pop_back();
   while (lines_.size() > wanted) {
     lines_.pop_front();
-    ++first_line_;
     --row_;
   }
-  lines_.resize(wanted);
+  while (lines_.size() < wanted) lines_.push_back(new_row());
   rows_ = wanted;
   column_ = std::min(column_, columns_ - 1);
   wrap_pending_ = false;
+  set_region(0, rows_);
 }
 
 void Screen::clear(bool alternate) {
-  first_line_ += lines_.size();
-  lines_.assign(rows_, {});
+  lines_.clear();
+  while (lines_.size() < rows_) lines_.push_back(new_row());
   row_ = column_ = 0;
-  wrap_pending_ = insert_ = false;
+  wrap_pending_ = insert_ = margins_ = reverse_ = background_ = drawing_[0] = drawing_[1] = false;
+  shift_ = 0;
+  set_region(0, rows_);
   alternate_ = alternate;
+}
+
+void Screen::set_region(std::size_t top, std::size_t bottom) {
+  top_ = top;
+  bottom_ = bottom;
+  left_ = 0;
+  right_ = columns_;
 }
 
 ScreenPlace Screen::line_start() const {
   std::size_t row = row_;
   while (row > 0 && lines_[row - 1].wrapped) --row;
-  return {first_line_ + row, 0};
+  return {lines_[row].number, 0};
 }
 
 std::string Screen::text_from(ScreenPlace place) const {
-  if (place.line < first_line_ || place.line >= first_line_ + lines_.size()) return {};
+  const auto found = row_of(place.line);
+  if (!found) return {};
   std::string text;
   std::size_t column = place.column;
-  for (auto row = static_cast<std::size_t>(place.line - first_line_); row < lines_.size(); ++row) {
+  for (std::size_t row = *found; row < lines_.size(); ++row) {
     const Row& line = lines_[row];
     for (; column < line.cells.size(); ++column) {
-      if (line.cells[column] != kNothing) encode(text, line.cells[column]);
+      if (const char32_t c = line.cells[column] & kCharacter; c != kNothing) encode(text, c);
     }
     if (!line.wrapped) break;
     column = 0;
@@ -125,9 +147,30 @@ std::string Screen::text_from(ScreenPlace place) const {
   return text;
 }
 
+std::optional<std::size_t> Screen::row_of(std::uint64_t line) const {
+  const auto found = std::ranges::find(lines_, line, &Row::number);
+  if (found == lines_.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - lines_.begin());
+}
+
+char32_t Screen::cell(std::size_t row, std::size_t column) const {
+  const std::u32string& cells = lines_[row].cells;
+  return column < cells.size() ? cells[column] : U' ';
+}
+
+std::string Screen::text_in(std::size_t row, std::size_t left, std::size_t right) const {
+  const std::u32string& cells = lines_[row].cells;
+  std::string text;
+  for (std::size_t column = left; column < std::min(right, cells.size()); ++column) {
+    if (const char32_t c = cells[column] & kCharacter; c != kNothing) encode(text, c);
+  }
+  while (text.ends_with(' ')) text.pop_back();
+  return text;
+}
+
 void Screen::character(std::string_view utf8) {
   watcher_.drawn(utf8);
-  const char32_t c = decode(utf8);
+  const char32_t c = drawing_[shift_] ? line_drawing(decode(utf8)) : decode(utf8);
   const std::size_t width = width_of(c);
   if (width > 0) put(c, width);
 }
@@ -138,6 +181,7 @@ void Screen::put(char32_t c, std::size_t width) {
     column_ = 0;
     feed_line();
   }
+  const char32_t mark = reverse_ || background_ ? kMarked : 0;
   wrap_pending_ = false;
   Row& row = lines_[row_];
   if (row.cells.size() < column_) row.cells.resize(column_, U' ');
@@ -146,7 +190,7 @@ void Screen::put(char32_t c, std::size_t width) {
     if (row.cells.size() > columns_) row.cells.resize(columns_);
   }
   if (row.cells.size() < column_ + width) row.cells.resize(column_ + width, U' ');
-  row.cells[column_] = c;
+  row.cells[column_] = (c & kCharacter) | mark;
   if (width == 2) row.cells[column_ + 1] = kNothing;
   column_ += width;
   if (column_ >= columns_) {
@@ -156,28 +200,55 @@ void Screen::put(char32_t c, std::size_t width) {
 }
 
 void Screen::feed_line() {
+  leave_row();
   wrap_pending_ = false;
-  if (row_ + 1 < lines_.size()) {
-    ++row_;
-    return;
-  }
-  lines_.pop_front();
-  lines_.emplace_back();
-  ++first_line_;
+  if (row_ + 1 == bottom_) return scroll(top_, 1, Way::kUp);
+  if (row_ + 1 < lines_.size()) ++row_;
 }
 
 void Screen::back_line() {
+  leave_row();
   wrap_pending_ = false;
-  if (row_ > 0) {
-    --row_;
+  if (row_ == top_) return scroll(top_, 1, Way::kDown);
+  if (row_ > 0) --row_;
+}
+
+void Screen::scroll(std::size_t from, std::size_t count, Way way) {
+  if (from < top_ || from >= bottom_) return;
+  count = std::min(count, bottom_ - from);
+  if (left_ == 0 && right_ >= columns_) {
+    const auto at = [this](std::size_t row) { return lines_.begin() + static_cast<std::ptrdiff_t>(row); };
+    if (count == 1) {  // what nearly all are, and at the edges of a deque it costs nothing
+      lines_.erase(at(way == Way::kUp ? from : bottom_ - 1));
+      lines_.insert(at(way == Way::kUp ? bottom_ - 1 : from), new_row());
+      return;
+    }
+    std::rotate(at(from), at(way == Way::kUp ? from + count : bottom_ - count), at(bottom_));
+    const std::size_t empty = way == Way::kUp ? bottom_ - count : from;
+    for (std::size_t row = empty; row < empty + count; ++row) lines_[row] = new_row();
     return;
   }
-  // Scrolls down: what was there keeps no number that means anything.
-  lines_.pop_back();
-  lines_.emplace_front();
+  // Within margins the rows stay, and what stands in them moves.
+  const auto copy = [this](std::size_t to, std::size_t source, bool blank) {
+    for (std::size_t column = left_; column < right_; ++column) {
+      Row& row = lines_[to];
+      const char32_t c = blank ? U' ' : cell(source, column);
+      if (row.cells.size() <= column) row.cells.resize(column + 1, U' ');
+      row.cells[column] = c;
+    }
+  };
+  for (std::size_t i = from; i < bottom_; ++i) {
+    if (way == Way::kUp) copy(i, std::min(i + count, bottom_ - 1), i + count >= bottom_);
+  }
+  for (std::size_t i = bottom_; way == Way::kDown && i-- > from;) copy(i, i - std::min(i, count), i < from + count);
 }
 
 void Screen::erase(Row& row, std::size_t from, std::size_t to) {
+  if (background_) {
+    if (row.cells.size() < to) row.cells.resize(to, U' ');
+    for (std::size_t i = from; i < to; ++i) row.cells[i] = U' ' | kMarked;
+    return;
+  }
   if (to >= row.cells.size()) {
     row.cells.resize(std::min(row.cells.size(), from));
     row.wrapped = false;
@@ -187,6 +258,7 @@ void Screen::erase(Row& row, std::size_t from, std::size_t to) {
 }
 
 void Screen::move_to(std::size_t row, std::size_t column) {
+  if (row != row_) leave_row();
   row_ = std::min(row, rows_ - 1);
   column_ = std::min(column, columns_ - 1);
   wrap_pending_ = false;
@@ -200,10 +272,34 @@ void Screen::set_alternate(bool on) {
     alternate_ = true;
     return;
   }
-  alternate_ = false;
+  leave_row();
   // What the program drew is not kept apart from what was there before; nothing of it is looked at any more.
   clear(false);
   move_to(saved_row_, saved_column_);
+}
+
+void Screen::private_mode(std::size_t number, bool on) {
+  if (number == 47 || number == 1047 || number == 1049) set_alternate(on);
+  if (number == 69) {
+    margins_ = on;
+    left_ = 0;
+    right_ = columns_;
+  }
+  watcher_.mode(number, on);
+}
+
+void Screen::rendition(const std::vector<std::size_t>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::size_t value = values[i];
+    if (value == 0) reverse_ = background_ = false;
+    if (value == 7 || value == 27) reverse_ = value == 7;
+    if ((value >= 40 && value <= 48) || (value >= 100 && value <= 107)) background_ = true;
+    if (value == 49) background_ = false;
+    // 38;5;N and 38;2;R;G;B: what follows is the colour.
+    if ((value == 38 || value == 48 || value == 58) && i + 1 < values.size()) {
+      i += values[i + 1] == 5 ? 2 : values[i + 1] == 2 ? 4 : 0;
+    }
+  }
 }
 
 void Screen::control(char c) {
@@ -223,12 +319,15 @@ void Screen::control(char c) {
       if (!wrap_pending_ && column_ > 0) --column_;
       wrap_pending_ = false;
       break;
+    case '\x0e': shift_ = 1; break;
+    case '\x0f': shift_ = 0; break;
     case '\t': column_ = std::min((column_ / 8 + 1) * 8, columns_ - 1); break;
     default: break;
   }
 }
 
 void Screen::escape(std::string_view intermediates, char final) {
+  if (intermediates == "(" || intermediates == ")") drawing_[intermediates == "(" ? 0 : 1] = final == '0';
   if (!intermediates.empty()) return;
   switch (final) {
     case '7':
@@ -248,12 +347,11 @@ void Screen::escape(std::string_view intermediates, char final) {
 }
 
 void Screen::control_sequence(std::string_view parameters, std::string_view intermediates, char final) {
+  if (intermediates == "!" && final == 'p') watcher_.soft_reset();
   if (!intermediates.empty()) return;
   if (parameters.starts_with('?')) {
     if (final != 'h' && final != 'l') return;
-    for (const std::size_t mode : numbers(parameters.substr(1))) {
-      if (mode == 47 || mode == 1047 || mode == 1049) set_alternate(final == 'h');
-    }
+    for (const std::size_t mode : numbers(parameters.substr(1))) private_mode(mode, final == 'h');
     return;
   }
   if (!parameters.empty() && parameters[0] >= '<') return;
@@ -276,12 +374,12 @@ void Screen::control_sequence(std::string_view parameters, std::string_view inte
     case 'J':
       if (first == 0) {
         erase(row, column_, columns_);
-        for (std::size_t i = row_ + 1; i < lines_.size(); ++i) lines_[i] = {};
+        for (std::size_t i = row_ + 1; i < lines_.size(); ++i) erase(lines_[i], 0, columns_);
       } else if (first == 1) {
-        for (std::size_t i = 0; i < row_; ++i) lines_[i] = {};
+        for (std::size_t i = 0; i < row_; ++i) erase(lines_[i], 0, columns_);
         erase(row, 0, column_ + 1);
       } else {
-        for (Row& line : lines_) line = {};
+        for (Row& line : lines_) erase(line, 0, columns_);
       }
       break;
     case 'K':
@@ -300,29 +398,38 @@ void Screen::control_sequence(std::string_view parameters, std::string_view inte
       }
       break;
     case 'L':
-    case 'M': {
-      const auto at = lines_.begin() + static_cast<std::ptrdiff_t>(row_);
-      const auto many = static_cast<std::ptrdiff_t>(std::min(count, lines_.size() - row_));
-      if (final == 'L') {
-        std::move_backward(at, lines_.end() - many, lines_.end());
-        std::fill(at, at + many, Row());
-      } else {
-        std::move(at + many, lines_.end(), at);
-        std::fill(lines_.end() - many, lines_.end(), Row());
-      }
+    case 'M':
+      leave_row();
+      scroll(row_, count, final == 'L' ? Way::kDown : Way::kUp);
+      break;
+    case 'S':
+    case 'T':
+      if (values.size() > 1) break;  // T: where the mouse is
+      leave_row();
+      scroll(top_, count, final == 'S' ? Way::kUp : Way::kDown);
+      break;
+    case 'm': rendition(values); break;
+    case 'r': {
+      const std::size_t bottom = bounded(values.size() > 1 ? values[1] : 0, rows_, rows_);
+      if (count >= bottom) break;
+      top_ = count - 1;
+      bottom_ = bottom;
+      move_to(0, 0);
       break;
     }
-    case 'S':
-      for (std::size_t i = 0; i < std::min(count, lines_.size()); ++i) {
-        lines_.pop_front();
-        lines_.emplace_back();
-      }
-      break;
     case 'h':
     case 'l':
       if (first == 4) insert_ = final == 'h';
       break;
     case 's':
+      if (margins_) {
+        const std::size_t right = bounded(values.size() > 1 ? values[1] : 0, columns_, columns_);
+        if (count >= right) break;
+        left_ = count - 1;
+        right_ = right;
+        move_to(0, 0);
+        break;
+      }
       saved_row_ = row_;
       saved_column_ = column_;
       break;
