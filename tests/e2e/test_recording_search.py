@@ -151,9 +151,12 @@ def multiplexed(cluster, request):
 
 
 def ran(terminal: Terminal, text: str, then: str):
+    terminal.settle()
     terminal.type(text)
+    terminal.settle()
     terminal.type("\r")
     terminal.expect(then + r"[\s\S]*?ready> ")
+    terminal.settle()
 
 
 @pytest.mark.parametrize("multiplexed", ["tmux", "screen"], indirect=True)

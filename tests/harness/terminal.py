@@ -52,6 +52,11 @@ class Terminal:
                 assert match, f"ended without {pattern!r}; the screen has {self.seen[-2000:]!r}"
                 return match
 
+    def settle(self, quiet: float = 0.05):
+        """Reads until nothing has come for so long: who types looks at the screen first."""
+        while select.select([self.fd], [], [], quiet)[0] and self._read(0):
+            pass
+
     def nothing_more(self, seconds: float):
         """Nothing is shown for so long."""
         before = len(self.seen)

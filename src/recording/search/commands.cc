@@ -54,6 +54,7 @@ void CommandFinder::take(const Event& event) {
 void CommandFinder::output(BytesView bytes) {
   const std::string text = joiner_.push(bytes);
   since_input_bytes_ += text.size();
+  multiplexed_.output_comes(at_);
   const bool multiplexed = multiplexed_.multiplexer() != Multiplexer::kNone;
   if (since_input_bytes_ > (multiplexed ? kFollowedMultiplexedBytes : kFollowedBytes)) return skim(text);
   screen_.feed(text);

@@ -15,6 +15,7 @@ constexpr std::size_t kMaxPrompts = 8;
 constexpr std::size_t kMaxLooks = 2000;  // at a line that was left: then it has not come
 constexpr std::size_t kMaxRowsOfLine = 64;
 constexpr std::chrono::milliseconds kEchoTime{250};
+constexpr std::chrono::milliseconds kDrawTime{20};
 constexpr std::chrono::milliseconds kAnswerTime{1000};
 
 // What makes a line from here is none of it: a prompt at the right edge, or the line's own end.

@@ -29,6 +29,7 @@ class MultiplexedLines {
   Multiplexer multiplexer() const { return multiplexer_; }
 
   void stroke(Stroke stroke, std::chrono::milliseconds at);
+  void output_comes(std::chrono::milliseconds at) { output_at_ = at; }
   // As Screen::Watcher's.
   void drawn(std::string_view character);
   void leaving_row();
@@ -38,7 +39,7 @@ class MultiplexedLines {
     Pane pane;
     ScreenPlace start;
     std::string prompt;  // what stood before it
-    bool last = false;   // nothing stood below: no editor
+    bool last = false;   // nothing stood below (no editor), as far as one can tell
     bool known = false;  // began at a prompt, at its start: else it is looked for behind prompts that were seen
     std::string typed;   // what could be echoed, at most kMaxCommandBytes; wiped with the line
     std::size_t echoed = 0;
@@ -72,7 +73,7 @@ class MultiplexedLines {
   std::deque<Line> left_;            // Enter was pressed, and they have not come to their end; at most kMaxPending
   std::deque<std::string> prompts_;  // the last that commands stood behind
   bool prefixed_ = false;            // the next key may be the multiplexer's
-  std::chrono::milliseconds at_{0}, last_key_at_{0};
+  std::chrono::milliseconds at_{0}, last_key_at_{0}, output_at_{0};
 };
 
 }  // namespace mezite::recording
