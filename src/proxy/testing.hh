@@ -77,6 +77,8 @@ class FakeAgent final : public ssh::ClientHandler, public std::enable_shared_fro
   static std::shared_ptr<FakeAgent> connect(Hub& hub, const Hub::Node& node, Options options);
   static std::shared_ptr<FakeAgent> connect(Hub& hub, const Hub::Node& node) { return connect(hub, node, {}); }
   ~FakeAgent() override;
+  // Goes away while it is connected, and waits until the hub has noticed.
+  void leave();
 
   Status on_host_key(const ssh::PublicKey& key, const ssh::Certificate* certificate) override;
   void on_authenticated() override;
@@ -97,6 +99,7 @@ class FakeAgent final : public ssh::ClientHandler, public std::enable_shared_fro
   Hub& hub_;
   Options options_;
   net::testing::RunningShard shard_;
+  int control_fd_ = -1;  // the link's
   std::unique_ptr<net::SshLink> link_;
   ssh::ClientEndpoint* endpoint_ = nullptr;
   ssh::Channel channel_;

@@ -1,4 +1,7 @@
+#include <fcntl.h>
+
 #include <fstream>
+#include <future>
 
 #include "crypto/argon2.hh"
 #include "net/connect.hh"
@@ -188,6 +191,7 @@ std::shared_ptr<FakeAgent> FakeAgent::connect(Hub& hub, const Hub::Node& node, O
   auto connected = net::connect_blocking({"127.0.0.1", hub.proxy->tunnel_port()}, std::chrono::seconds(5));
   EXPECT_TRUE(connected) << connected.error().message;
   EXPECT_TRUE(net::prepare_socket(connected->fd.get()));
+  agent->control_fd_ = connected->fd.get();
   ssh::ClientConfig config;
   config.user = agent->options_.user.empty() ? node.id : agent->options_.user;
   config.identities.push_back({node.key, node.certificate});
@@ -203,6 +207,19 @@ std::shared_ptr<FakeAgent> FakeAgent::connect(Hub& hub, const Hub::Node& node, O
 FakeAgent::~FakeAgent() {
   shard_.call([this] { link_.reset(); });
   for (auto& thread : echoes_) thread.join();
+}
+
+void FakeAgent::leave() {
+  UniqueFd control(::fcntl(control_fd_, F_DUPFD_CLOEXEC, 0));
+  shard_.call([this] { link_.reset(); });
+  ::shutdown(control.get(), SHUT_WR);
+  net::testing::receive(control.get());
+  // Its shard closes and takes note in one turn.
+  for (std::size_t i = 0; i < hub_.shards.size(); ++i) {
+    std::promise<void> turn;
+    hub_.shards.at(i).post([&turn] { turn.set_value(); });
+    turn.get_future().wait();
+  }
 }
 
 Status FakeAgent::on_host_key(const ssh::PublicKey&, const ssh::Certificate* certificate) {

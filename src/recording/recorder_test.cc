@@ -9,6 +9,7 @@
 #include <future>
 #include <thread>
 
+#include "base/testing.hh"
 #include "recording/recorder.hh"
 #include "recording/test_support.hh"
 
@@ -77,13 +78,7 @@ TEST(Recorder, WritesAQuietSessionWithinASecondOrSo) {
   auto session = recorder.open(header, {}).value();
   session->write(EventKind::kOutput, as_bytes("$ "));
   const auto live = folder / "spool" / (header.session_id + ".live.mezrec");
-  const auto deadline = std::chrono::steady_clock::now() + 30s;
-  std::string text;
-  while (text.empty() && std::chrono::steady_clock::now() < deadline) {
-    text = read_back_file(live).text(EventKind::kOutput);
-    std::this_thread::yield();
-  }
-  EXPECT_EQ(text, "$ ");
+  EXPECT_TRUE(await_files(folder / "spool", [&] { return read_back_file(live).text(EventKind::kOutput) == "$ "; }));
 }
 
 TEST(Recorder, ManySessionsFromManyThreads) {

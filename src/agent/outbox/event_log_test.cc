@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <semaphore>
 #include <thread>
 
 #include "agent/outbox/senders.hh"
@@ -154,20 +155,32 @@ struct Hub {
   }
 };
 
-void await_empty(const EventLog& log) {
-  SteadyTime limit = system_clock().steady() + std::chrono::seconds(20);
-  while (log.size_bytes() > 0 && system_clock().steady() < limit) std::this_thread::yield();
-}
+// Sends what is in the log: the hub is away for the first call, and from the second on the sender empties the log
+// before it stops.
+class Sending {
+ public:
+  Sending(EventLog& log, Hub& hub) : log_(log), sender_(log, std::ref(hub), report, [this] { recovered_.release(); }) {}
+  void await_recovery() { ASSERT_TRUE(recovered_.try_acquire_for(std::chrono::seconds(20))); }
+  void finish() {
+    sender_.stop(std::chrono::seconds(20));
+    EXPECT_EQ(log_.size_bytes(), 0u);
+  }
+
+ private:
+  EventLog& log_;
+  std::counting_semaphore<> recovered_{0};
+  EventSender sender_;
+};
 
 TEST(EventSender, TriesAgainAndSetsAsideWhatIsRefused) {
   for (Hub::Way way : {Hub::Way::kNamesTheEvent, Hub::Way::kRefusesTheCall}) {
     ScratchFolder folder;
     auto log = EventLog::open(folder / "events");
     Hub hub{.way = way};
-    EventSender sender(**log, std::ref(hub), report);
+    Sending sending(**log, hub);
     ASSERT_TRUE((*log)->emit({event("a"), event("poison"), event("b")}));
-    await_empty(**log);
-    sender.stop();
+    sending.await_recovery();
+    sending.finish();
     EXPECT_THAT(hub.arrived, testing::ElementsAre("a", "b"));
     EXPECT_NE(slurp(folder / "events/aside.jsonl").find("poison"), std::string::npos);
     // A hub that names the event has told of it itself.
@@ -191,9 +204,9 @@ TEST(EventSender, DamageInASegmentHoldsUpNothing) {
   auto log = EventLog::open(folder / "events");
   ASSERT_TRUE(log) << log.error().message;
   Hub hub;
-  EventSender sender(**log, std::ref(hub), report);
-  await_empty(**log);
-  sender.stop();
+  Sending sending(**log, hub);
+  sending.await_recovery();
+  sending.finish();
   EXPECT_THAT(hub.arrived, testing::ElementsAre("a", "b"));
   ASSERT_EQ(hub.reports.size(), 2u);
   EXPECT_NE(hub.reports[1].find(fmt::format("\"bytes\":{}", 3 * EventLog::kMaxBatchBytes)), std::string::npos);
@@ -208,14 +221,11 @@ TEST(EventSender, ASegmentThatCannotBeReadIsKeptAndPassedOver) {
   std::filesystem::remove(segment);
   std::filesystem::create_directory(segment);  // reading it fails, whoever asks
   Hub hub;
-  EventSender sender(**log, std::ref(hub), report);
-  SteadyTime limit = system_clock().steady() + std::chrono::seconds(20);
-  while (!std::filesystem::exists(folder / "events/000000000001.kept") && system_clock().steady() < limit) {
-    std::this_thread::yield();
-  }
+  Sending sending(**log, hub);
+  sending.await_recovery();  // the hub has taken the report
+  EXPECT_TRUE(std::filesystem::exists(folder / "events/000000000001.kept"));
   ASSERT_TRUE((*log)->emit({event("a")}));
-  await_empty(**log);
-  sender.stop();
+  sending.finish();
   EXPECT_THAT(hub.arrived, testing::ElementsAre("a"));
   EXPECT_EQ(hub.reports.size(), 1u);
 }
@@ -228,9 +238,9 @@ TEST(EventSender, WhatCannotBeSetAsideStaysInItsSegment) {
   ASSERT_TRUE((*log)->emit({event("a"), event("poison"), event("b")}));
   ASSERT_TRUE((*log)->emit({event("c")}));
   Hub hub;
-  EventSender sender(**log, std::ref(hub), report);
-  await_empty(**log);
-  sender.stop();
+  Sending sending(**log, hub);
+  sending.await_recovery();
+  sending.finish();
   EXPECT_EQ(hub.arrived.size(), 3u);
   log->reset();
   auto again = EventLog::open(folder / "events");

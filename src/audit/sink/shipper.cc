@@ -59,6 +59,7 @@ struct Shipper::State {
 
   mutable std::mutex mutex;
   std::condition_variable stopped;
+  mutable std::condition_variable delivered;
   SinkStatus known;  // lag and last_sequence are made when asked for
 
   // Of the thread alone.
@@ -126,6 +127,11 @@ SinkStatus Shipper::status() const {
   return status;
 }
 
+bool Shipper::await_delivered(std::int64_t sequence, std::chrono::milliseconds limit) const {
+  std::unique_lock lock(state_->mutex);
+  return state_->delivered.wait_for(lock, limit, [&] { return state_->known.delivered_sequence >= sequence; });
+}
+
 Result<std::vector<StoredEvent>> Shipper::State::next_batch() const {
   MEZ_TRY(auto events, log.list({.limit = batch_size, .after_sequence = cursor}));
   std::size_t bytes = 0;
@@ -183,6 +189,7 @@ void Shipper::State::note_delivery(const StoredEvent& last, std::size_t events) 
     known.last_error.clear();
     known.delivered_sequence = cursor;
     known.delivered_at = clock.now();
+    delivered.notify_all();
   }
   if (had_failed) {
     log::info("a sink takes audit events again",

@@ -19,6 +19,8 @@ class Shipper {
                                                 const Clock& clock);
   ~Shipper();
   SinkStatus status() const;
+  // Waits until the sink took this event; false when the time is over before.
+  bool await_delivered(std::int64_t sequence, std::chrono::milliseconds limit) const;
 
  private:
   struct State;

@@ -8,7 +8,6 @@
 #include <deque>
 #include <filesystem>
 #include <mutex>
-#include <thread>
 
 #include "audit/sink/file_sink.hh"
 #include "audit/sink/public_address.hh"
@@ -84,11 +83,14 @@ class SinkTest : public ::testing::Test {
     shipper_ = Shipper::start(*log_, *db_, std::make_unique<FakeSink>(receiver_), clock).value();
   }
   void await_delivered(std::int64_t sequence, std::chrono::seconds patience = std::chrono::seconds(20)) {
-    SteadyTime limit = system_clock().steady() + patience;
-    while (shipper_->status().delivered_sequence < sequence && system_clock().steady() < limit) {
-      std::this_thread::yield();
+    ASSERT_TRUE(shipper_->await_delivered(sequence, patience)) << shipper_->status().delivered_sequence;
+  }
+  // The event that tells of the failure comes behind those that the sink refused.
+  void await_failure(std::int64_t refused) {
+    const SteadyTime limit = system_clock().steady() + std::chrono::seconds(20);
+    while (log_->await_beyond(refused, std::chrono::seconds(1)) <= refused && system_clock().steady() < limit) {
     }
-    ASSERT_GE(shipper_->status().delivered_sequence, sequence);
+    ASSERT_GT(shipper_->status().failures, 0);
   }
   static Sequences up_to(std::int64_t last) {
     Sequences all;
@@ -131,7 +133,7 @@ TEST_F(SinkTest, ADayOfEventsIsCaughtUpWithInOrder) {
     ASSERT_TRUE(log_->append(events));
     if (second > 0) continue;
     start(clock);
-    while (shipper_->status().failures == 0) std::this_thread::yield();
+    await_failure(600);
   }
   receiver_.down = false;
   const SteadyTime up = system_clock().steady();
@@ -183,8 +185,7 @@ TEST_F(SinkTest, StatusSaysHowFarBehindItIs) {
   for (int i = 0; i < 50; ++i) receiver_.errors.push_back({ErrorCode::kUnavailable, "down"});
   append(10);
   start();
-  SteadyTime limit = system_clock().steady() + std::chrono::seconds(20);
-  while (shipper_->status().failures == 0 && system_clock().steady() < limit) std::this_thread::yield();
+  await_failure(10);
   SinkStatus status = shipper_->status();
   EXPECT_EQ(status.delivered_sequence, 0);
   EXPECT_GE(status.last_sequence, 10);

@@ -1,5 +1,7 @@
 #include "audit/sink/sinks.hh"
 
+#include <algorithm>
+
 #include "audit/sink/file_sink.hh"
 #include "audit/sink/shipper.hh"
 #include "audit/sink/syslog_sink.hh"
@@ -49,6 +51,14 @@ std::vector<SinkStatus> Sinks::status() const {
   std::vector<SinkStatus> all;
   for (const auto& shipper : state_->shippers) all.push_back(shipper->status());
   return all;
+}
+
+bool Sinks::await_delivered(std::int64_t sequence, std::chrono::milliseconds limit) const {
+  const SteadyTime end = system_clock().steady() + limit;
+  return std::ranges::all_of(state_->shippers, [&](const auto& shipper) {
+    return shipper->await_delivered(
+        sequence, std::chrono::duration_cast<std::chrono::milliseconds>(end - system_clock().steady()));
+  });
 }
 
 }  // namespace mezite::audit

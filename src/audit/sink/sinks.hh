@@ -50,6 +50,8 @@ class Sinks {
                                               const Clock& clock = system_clock());
   ~Sinks();  // ends what is under way; the rest follows at the next start
   std::vector<SinkStatus> status() const;
+  // Waits until each took this event; false when one did not in the time.
+  bool await_delivered(std::int64_t sequence, std::chrono::milliseconds limit) const;
 
  private:
   struct State;

@@ -1,13 +1,14 @@
 // Against the stock ssh-agent.
 #include "ssh/agent/agent_client.hh"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-
-#include <thread>
+#include <unistd.h>
 
 #include "ssh/keys/test_tools.hh"
 
@@ -19,12 +20,22 @@ using namespace std::chrono_literals;
 class AgentClientTest : public testing::Test {
  protected:
   void SetUp() override {
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const UniqueFd said(ends[0]);
+    UniqueFd out(ends[1]);
     child_ = ::fork();
     if (child_ == 0) {
+      ::dup2(out.get(), STDOUT_FILENO);
       ::execlp("ssh-agent", "ssh-agent", "-D", "-a", socket_.c_str(), nullptr);
       ::_exit(127);
     }
-    for (int i = 0; i < 500 && !AgentClient::connect(socket_); ++i) std::this_thread::sleep_for(10ms);
+    out.reset();
+    // It names its socket when it listens there.
+    pollfd waiting{said.get(), POLLIN, 0};
+    char first = 0;
+    ASSERT_EQ(::poll(&waiting, 1, 20'000), 1);
+    ASSERT_EQ(::read(said.get(), &first, 1), 1) << "ssh-agent did not start";
   }
   void TearDown() override {
     ::kill(child_, SIGTERM);

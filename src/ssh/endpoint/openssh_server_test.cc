@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.hh"
+#include "base/testing.hh"
 #include "crypto/hash.hh"
 #include "ssh/endpoint/interop.hh"
 #include "ssh/endpoint/testing.hh"
@@ -17,19 +18,16 @@
 namespace mezite::ssh::endpoint_testing {
 namespace {
 
-// Looks until it is so; false after ten seconds.
-bool becomes_true(const std::function<bool()>& condition) {
+// Looks again and again, since a process tells nobody but its parent that it has reaped a child; false after ten
+// seconds.
+bool becomes_childless(pid_t pid) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!condition()) {
+  while (true) {
+    const auto listed = read_file(fmt::format("/proc/{0}/task/{0}/children", pid));
+    if (!listed || listed->empty()) return true;
     if (std::chrono::steady_clock::now() > end) return false;
     ::poll(nullptr, 0, 5);
   }
-  return true;
-}
-
-bool has_children(pid_t pid) {
-  const auto listed = read_file(fmt::format("/proc/{0}/task/{0}/children", pid));
-  return listed && !listed->empty();
 }
 
 struct EndpointWithSshd : ::testing::Test {
@@ -69,7 +67,11 @@ struct EndpointWithSshd : ::testing::Test {
       ::execl("/usr/sbin/sshd", "/usr/sbin/sshd", "-D", "-e", "-f", config.c_str(), nullptr);
       ::_exit(127);
     }
-    ASSERT_TRUE(becomes_true([&] { return static_cast<bool>(connect_loopback(port)); })) << "sshd does not listen";
+    const std::string listens = fmt::format("listening on 127.0.0.1 port {}", port);
+    ASSERT_TRUE(await_files(dir.path(), [&] {
+      const auto log = read_file(log_path);
+      return log && to_text(*log).contains(listens);
+    })) << "sshd does not listen";
   }
   ClientConfig client_config() {
     ClientConfig config;
@@ -349,7 +351,7 @@ TEST_F(EndpointWithSshd, DISABLED_Throughput) {
         client.reset();
         fd.reset();
         // Only what sshd has reaped counts.
-        ASSERT_TRUE(becomes_true([&] { return !has_children(child); })) << "sshd still serves";
+        ASSERT_TRUE(becomes_childless(child)) << "sshd still serves";
         ::kill(std::exchange(child, -1), SIGTERM);
         ::waitpid(-1, nullptr, 0);
       });
