@@ -3,7 +3,7 @@
 
 The same bytes through `ssh -J`, in turns, as a user whose sessions are recorded and as one whose are not: the output of
 `yes | head -c`, and rsync of one file of random bytes from the node. Each run waits until what the one before it recorded has
-been uploaded. CPU is that of the agent, in seconds per GiB.
+been uploaded, and the hub has nothing more to do with it. CPU is that of the agent, in seconds per GiB.
 
 apart: the node (agent, and what sessions run) has one core, the user's programs and the hub another, as on machines of their own:
 what is lost is what recording takes from the session's own path. Bar: at most 5 % of the throughput. shared: all of them share two
@@ -144,6 +144,7 @@ def measure(cluster: Cluster, agent: int, rows: Rows, name: str, runs: int, size
         # Who comes first changes, so that a machine that slows down hits both alike.
         for user in ("recorded", "plain")[::1 if number % 2 else -1]:
             quiet(cluster)
+            idle(cluster.hub.pid)
             cpu, began = cpu_seconds(agent), time.monotonic()
             fetch(cluster, user, size)
             taken = time.monotonic() - began

@@ -14,6 +14,10 @@ constexpr std::size_t kMaxPending = 16;
 constexpr std::size_t kMaxPrompts = 8;
 constexpr std::size_t kMaxLooks = 2000;  // at a line that was left: then it has not come
 constexpr std::size_t kMaxRowsOfLine = 64;
+// To look at, for all lines together: a cell takes some nanoseconds, and what a program draws can ask for thousands of
+// looks at the whole screen in a few kilobytes.
+constexpr std::size_t kMostCells = 32'000'000;
+constexpr std::size_t kCellsPerMillisecond = 4000;
 constexpr std::chrono::milliseconds kEchoTime{250};
 constexpr std::chrono::milliseconds kDrawTime{20};
 constexpr std::chrono::milliseconds kAnswerTime{1000};
@@ -24,6 +28,9 @@ bool begins_with_all_of(std::string_view shown, std::string_view typed) {
 }
 
 }  // namespace
+
+MultiplexedLines::MultiplexedLines(const Screen& screen, Found found)
+    : screen_(screen), found_(std::move(found)), cells_left_(kMostCells) {}
 
 MultiplexedLines::Line::~Line() { wipe(typed); }
 
@@ -158,11 +165,12 @@ void MultiplexedLines::drawn(std::string_view character) {
 }
 
 // The line as it stands there, once all that was typed has come. None: not (yet) a command.
-std::optional<std::string> MultiplexedLines::shown(const Line& line) const {
+std::optional<std::string> MultiplexedLines::shown(const Line& line) {
   if (!line.known) return shown_behind_prompt(line);
   const auto row = screen_.row_of(line.start.line);
   if (!row || screen_.text_in(*row, line.pane.left, line.start.column) != line.prompt) return shown_behind_prompt(line);
   std::string text = line_from(screen_, line.pane, *row, line.start.column);
+  looked_at(text.size());
   if (!line.edited && !line.recalled) {
     const std::string_view typed = trim(line.typed);
     if (!typed.empty() && begins_with_all_of(trim(text), typed)) return std::string(typed);
@@ -177,13 +185,14 @@ std::optional<std::string> MultiplexedLines::shown(const Line& line) const {
 }
 
 // In the row of the cursor, and those before it that go on in it.
-std::optional<std::string> MultiplexedLines::shown_behind_prompt(const Line& line) const {
+std::optional<std::string> MultiplexedLines::shown_behind_prompt(const Line& line) {
   const std::string_view typed = trim(line.typed);
   if (typed.empty() || line.edited || line.recalled || !line.last) return std::nullopt;
   std::size_t row = screen_.cursor_row();
   const Pane pane = pane_at(screen_, row, std::min(screen_.cursor().column, screen_.columns() - 1));
   std::string text = screen_.text_in(row, pane.left, pane.right);
   for (std::size_t rows = 0; rows < kMaxRowsOfLine; ++rows) {
+    looked_at(text.size());
     if (text.size() > typed.size() && text.ends_with(typed)) {
       const std::string_view before = trim(std::string_view(text).substr(0, text.size() - typed.size()));
       const auto same = [before](const std::string& prompt) { return trim(prompt) == before; };
@@ -213,7 +222,20 @@ void MultiplexedLines::enter() {
   typing_.reset();
 }
 
+bool MultiplexedLines::may_look() {
+  const auto since = static_cast<std::size_t>(std::max(output_at_ - looked_at_, std::chrono::milliseconds(0)).count());
+  looked_at_ = output_at_;
+  cells_left_ = std::min(kMostCells, cells_left_ + std::min(since, kMostCells) * kCellsPerMillisecond);
+  return cells_left_ > 0;
+}
+
+void MultiplexedLines::looked_at(std::size_t cells) {
+  cells += screen_.columns();  // to find the pane
+  cells_left_ -= std::min(cells_left_, cells);
+}
+
 void MultiplexedLines::leaving_row() {
+  if (left_.empty() || !may_look()) return;
   for (auto line = left_.begin(); line != left_.end();) {
     auto text = shown(*line);
     if (text) {

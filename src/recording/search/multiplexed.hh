@@ -22,7 +22,7 @@ class MultiplexedLines {
  public:
   using Found = std::function<void(std::chrono::milliseconds at, std::string text)>;
   // The screen outlives it.
-  MultiplexedLines(const Screen& screen, Found found) : screen_(screen), found_(std::move(found)) {}
+  MultiplexedLines(const Screen& screen, Found found);
 
   void begin(Multiplexer multiplexer);
   void end();  // the multiplexer left the screen
@@ -62,8 +62,10 @@ class MultiplexedLines {
   void text(char c);
   void enter();
   void settle();
-  std::optional<std::string> shown(const Line& line) const;
-  std::optional<std::string> shown_behind_prompt(const Line& line) const;
+  bool may_look();
+  void looked_at(std::size_t cells);
+  std::optional<std::string> shown(const Line& line);
+  std::optional<std::string> shown_behind_prompt(const Line& line);
   void remember(std::string_view prompt);
 
   const Screen& screen_;
@@ -73,7 +75,8 @@ class MultiplexedLines {
   std::deque<Line> left_;            // Enter was pressed, and they have not come to their end; at most kMaxPending
   std::deque<std::string> prompts_;  // the last that commands stood behind
   bool prefixed_ = false;            // the next key may be the multiplexer's
-  std::chrono::milliseconds at_{0}, last_key_at_{0}, output_at_{0};
+  std::chrono::milliseconds at_{0}, last_key_at_{0}, output_at_{0}, looked_at_{0};
+  std::size_t cells_left_;  // to look at for the lines that were left: come back with the session's time
 };
 
 }  // namespace mezite::recording

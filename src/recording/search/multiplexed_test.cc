@@ -82,6 +82,33 @@ TEST_F(MultiplexedTest, TheStatusMayBeDrawnInBetween) {
   EXPECT_THAT(found_, ElementsAre("echo hello"));
 }
 
+// A terminal that is drawn on without an end, with lines that never come, must not keep the hub busy.
+TEST_F(MultiplexedTest, LooksAreBoundedAndComeBackWithTime) {
+  open_tmux();
+  line("ls -la");
+  const auto show_at_once = [this](std::string_view text) { event(EventKind::kOutput, text, 0); };
+  const auto ahead = [&](const std::string& command) {
+    type(command + "\r", 0);
+    show_at_once("\r\n$ " + command + "\r\nanswer\r\n$ ");
+  };
+  ahead("echo first");
+  ASSERT_THAT(found_, ElementsAre("ls -la", "echo first"));
+  std::string moves;
+  for (int i = 0; i < 2100; ++i) moves += i % 2 == 0 ? "\x1b[6H" : "\x1b[7H";
+  show("\x1b[1;1H" + std::string(40 * 6, 'x'));
+  for (int round = 0; round < 16; ++round) {
+    for (int lines = 0; lines < 16; ++lines) type("q\r", 0);
+    show_at_once(moves);
+  }
+  show_at_once("\x1b[2J" + std::string(kStatus) + "\x1b[1;1H$ ");
+  ahead("echo second");
+  EXPECT_THAT(found_, ElementsAre("ls -la", "echo first"));
+  now_ += std::chrono::minutes(2);
+  show("\r\n$ ");
+  ahead("echo third");
+  EXPECT_THAT(found_, ElementsAre("ls -la", "echo first", "echo third"));
+}
+
 // Two panes: what stands on the left of the border is none of the line, and rows are drawn anew instead of scrolled.
 TEST_F(MultiplexedTest, PanesBesideEachOther) {
   open_tmux();
