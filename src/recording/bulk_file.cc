@@ -13,8 +13,6 @@
 namespace mezite::recording {
 namespace {
 
-// What direct transfers are aligned to, in memory and in the file: a multiple of every disk's logical block (open(2)).
-constexpr std::size_t kPageBytes = 4096;
 // Less than this is not worth waiting for the disk.
 constexpr std::size_t kBulkBytes = std::size_t{256} << 10;
 
@@ -44,26 +42,25 @@ Result<std::uint64_t> BulkFile::size() const {
 
 Result<BytesView> BulkFile::read(std::uint64_t offset, std::size_t most) {
   MEZ_CHECK(make_buffer());
-  const std::size_t before = set_direct(is_bulk_ && most >= kBulkBytes) ? offset % kPageBytes : 0;
+  const std::size_t before = direct_.set(fd_.get(), is_bulk_ && most >= kBulkBytes) ? offset % kPageBytes : 0;
   const std::uint64_t begin = offset - before;
   const std::size_t wanted = before + std::min<std::size_t>(most, kPieceBytes - offset % kPieceBytes);
   std::size_t got = 0;
   while (got < wanted) {
-    const std::size_t end = direct_ ? whole_pages(wanted + kPageBytes - 1) : wanted;
+    const std::size_t end = direct_.on() ? whole_pages(wanted + kPageBytes - 1) : wanted;
     const ssize_t count = ::pread(fd_.get(), buffer_.get() + got, end - got, static_cast<off_t>(begin + got));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == EINVAL && direct_) {  // another alignment is wanted
-      can_direct_ = false;
-      if (set_direct(false)) return fail_errno(EINVAL, "reading a recording");
+    if (count < 0 && errno == EINVAL && direct_.on()) {
+      if (!direct_.give_up(fd_.get())) return fail_errno(EINVAL, "reading a recording");
       continue;
     }
     if (count < 0) return fail_errno(errno, "reading a recording");
     if (count == 0) break;
     got += static_cast<std::size_t>(count);
-    if (direct_ && got % kPageBytes != 0) {
+    if (direct_.on() && got % kPageBytes != 0) {
       MEZ_TRY(const std::uint64_t size_now, size());
       if (begin + got >= size_now) break;
-      set_direct(false);  // a short one in the middle: what is left of the piece has no alignment
+      direct_.set(fd_.get(), false);  // a short one in the middle: what is left of the piece has no alignment
     }
   }
   const BytesView piece(buffer_.get(), std::min(got, wanted));
@@ -72,22 +69,22 @@ Result<BytesView> BulkFile::read(std::uint64_t offset, std::size_t most) {
 
 Status BulkFile::append(std::uint64_t at, BytesView bytes) {
   is_bulk_ = at + bytes.size() >= kBulkBytes;
-  if (at % kPageBytes == 0 && bytes.size() >= kBulkBytes && set_direct(true)) {
+  if (at % kPageBytes == 0 && bytes.size() >= kBulkBytes && direct_.set(fd_.get(), true)) {
     MEZ_CHECK(make_buffer());
-    while (direct_ && bytes.size() >= kPageBytes) {
+    while (direct_.on() && bytes.size() >= kPageBytes) {
       // The caller's memory has no alignment.
       const std::size_t size = whole_pages(std::min(bytes.size(), kPieceBytes));
       std::memcpy(buffer_.get(), bytes.data(), size);
       const ssize_t count = ::write(fd_.get(), buffer_.get(), size);
       if (count < 0 && errno == EINTR) continue;
       if (count < 0 && errno != EINVAL) return fail_errno(errno, "writing");
-      if (count < 0) can_direct_ = false;  // another alignment is wanted
+      if (count < 0) direct_.give_up(fd_.get());
       bytes = bytes.subspan(count < 0 ? 0 : static_cast<std::size_t>(count));
       if (count < 0 || static_cast<std::size_t>(count) % kPageBytes != 0) break;
     }
   }
   if (bytes.empty()) return {};
-  if (set_direct(false)) return fail_errno(EINVAL, "writing");
+  if (direct_.set(fd_.get(), false)) return fail_errno(EINVAL, "writing");
   return write_all(fd_.get(), bytes);
 }
 
@@ -105,17 +102,6 @@ Status BulkFile::make_buffer() {
   if (!buffer_) buffer_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(kPageBytes, kPieceBytes)));
   if (!buffer_) return fail(ErrorCode::kResourceExhausted, "no memory for {} bytes of a recording", kPieceBytes);
   return {};
-}
-
-// Whether it is on afterwards.
-bool BulkFile::set_direct(bool on) {
-  on = on && can_direct_;
-  if (on == direct_) return direct_;
-  const int flags = ::fcntl(fd_.get(), F_GETFL);
-  const bool done = flags >= 0 && ::fcntl(fd_.get(), F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
-  if (done) direct_ = on;
-  if (!done && on) can_direct_ = false;  // this file system can't
-  return direct_;
 }
 
 }  // namespace mezite::recording

@@ -11,6 +11,7 @@
 #include "base/bytes.hh"
 #include "base/result.hh"
 #include "base/unique_fd.hh"
+#include "recording/direct_io.hh"
 
 namespace mezite::recording {
 
@@ -37,7 +38,7 @@ class BulkFile {
   Status truncate(std::uint64_t size);
   Status sync();
 
-  bool passes_cache() const { return direct_; }  // whether the last piece of whole pages did
+  bool passes_cache() const { return direct_.on(); }  // whether the last piece of whole pages did
 
  private:
   struct Free {
@@ -46,12 +47,10 @@ class BulkFile {
 
   BulkFile(UniqueFd fd, std::uint64_t size_bytes);
   Status make_buffer();
-  bool set_direct(bool on);
 
   UniqueFd fd_;
   bool is_bulk_;  // by its size when it was opened or appended to
-  bool can_direct_ = true;
-  bool direct_ = false;  // O_DIRECT is set
+  DirectIo direct_;
   std::unique_ptr<std::uint8_t, Free> buffer_;
 };
 

@@ -174,7 +174,10 @@ TEST(Recorder, StopsASessionWhenTheSpoolIsFull) {
 TEST(Recorder, SaysSoWhenTheDiskIsFull) {
   const TempFolder folder;
   std::filesystem::create_directory(folder / "disk");
-  if (::mount("tmpfs", (folder / "disk").c_str(), "tmpfs", 0, "size=512k") != 0) GTEST_SKIP() << "no right to mount";
+  if (::mount("tmpfs", (folder / "disk").c_str(), "tmpfs", 0, "size=512k") != 0) {
+    ASSERT_EQ(errno, EPERM) << std::strerror(errno);
+    GTEST_SKIP() << "no right to mount";
+  }
   {
     Spool spool = Spool::open(folder / "disk" / "spool").value();
     const auto watch = std::make_shared<Watch>();

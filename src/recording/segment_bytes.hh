@@ -7,11 +7,11 @@
 #include <memory>
 #include <span>
 
+#include "recording/direct_io.hh"
 #include "recording/wire.hh"
 
 namespace mezite::recording {
 
-inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::size_t kSegmentMemoryBytes = 128 * 1024;
 
 class SegmentBytes {

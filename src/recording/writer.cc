@@ -15,6 +15,7 @@
 #include "base/unique_fd.hh"
 #include "crypto/aead.hh"
 #include "crypto/random.hh"
+#include "recording/direct_io.hh"
 #include "recording/wire.hh"
 
 namespace mezite::recording {
@@ -53,8 +54,7 @@ struct Writer::State {
   std::vector<wire::IndexEntry> index;
   std::uint64_t index_step = kIndexStepBytes;
   bool dirty = false;  // written, not yet synced
-  bool can_direct = true;
-  bool direct = false;  // O_DIRECT is set
+  DirectIo direct;
   std::optional<Error> error;
 
   // Segments on their way to the file, each in one piece: in memory of the caller, or in what was made for it.
@@ -170,9 +170,9 @@ struct Writer::State {
       in_place = in_place && is_whole_pages(segment.bytes);
     }
     const bool aligned = size % kPageBytes == 0 && staged_bytes % kPageBytes == 0;
-    set_direct(staged_bytes >= kBulkBytes && aligned);
+    const bool past_cache = direct.set(fd.get(), staged_bytes >= kBulkBytes && aligned);
     std::uint64_t written = 0;
-    Status status = direct && !in_place ? write_copied(pieces, written) : write_pieces(pieces, written);
+    Status status = past_cache && !in_place ? write_copied(pieces, written) : write_pieces(pieces, written);
     if (!status) {
       // Leave whole segments only: the one that a full disk took a part of is cut off again.
       for (const Staged& segment : staged) {
@@ -198,14 +198,6 @@ struct Writer::State {
     return std::unexpected(why);
   }
 
-  void set_direct(bool on) {
-    if (on == direct || (on && !can_direct)) return;
-    const int flags = ::fcntl(fd.get(), F_GETFL);
-    const bool done = flags >= 0 && ::fcntl(fd.get(), F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
-    if (done) direct = on;
-    if (!done && on) can_direct = false;  // this file system can't
-  }
-
   // `written` grows by what was written, from the end of the file on.
   Status write_pieces(std::span<iovec> pieces, std::uint64_t& written) {
     while (!pieces.empty()) {
@@ -213,10 +205,8 @@ struct Writer::State {
       const ssize_t result = ::pwritev(fd.get(), pieces.data(), count, static_cast<off_t>(size + written));
       if (result < 0 && errno == EINTR) continue;
       // Another alignment is wanted, or what is left of a short write has none: by way of the cache, then.
-      if (result < 0 && errno == EINVAL && direct) {
-        can_direct = false;
-        set_direct(false);
-        if (!direct) continue;
+      if (result < 0 && errno == EINVAL && direct.on()) {
+        if (direct.give_up(fd.get())) continue;
         errno = EINVAL;
       }
       if (result < 0) return fail_errno(errno, "write");
@@ -332,7 +322,7 @@ Status Writer::resize(std::uint16_t columns, std::uint16_t rows, SteadyTime now)
 Status Writer::append(std::span<Segment> segments, Flow flow) {
   if (state_->error) return std::unexpected(*state_->error);
   if (segments.empty()) return {};
-  const bool bulk = flow == Flow::kBulk && state_->can_direct;
+  const bool bulk = flow == Flow::kBulk && state_->direct.possible();
   for (Segment& segment : segments) {
     const bool last = &segment == &segments.back();
     if (auto status = state_->stage_events(segment, bulk, last); !status) return state_->give_up(status.error());

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "recording/test_support.hh"
+#include "recording/search/test_support.hh"
 
 namespace mezite::recording {
 namespace {
@@ -11,32 +11,14 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-// A session as bash and programs make it: what is typed, and what comes to the screen.
-class CommandsTest : public testing::Test {
+class CommandsTest : public TypedSession {
  protected:
-  CommandsTest() : finder_(some_header(), [this](Command command) { found_.push_back(command.text); }) {}
+  CommandsTest() : TypedSession(some_header(), 10) {}
 
-  void type(std::string_view keys, int after_ms = 10) { event(EventKind::kInput, keys, after_ms); }
-  void show(std::string_view text) { event(EventKind::kOutput, text, 1); }
-  // Each key by itself, with its echo.
-  void echo(std::string_view keys) {
-    for (const char& c : keys) {
-      type({&c, 1});
-      show({&c, 1});
-    }
-  }
   void enter() {
     type("\r");
     show("\r\n");
   }
-  void event(EventKind kind, std::string_view text, int after_ms) {
-    now_ += std::chrono::milliseconds(after_ms);
-    finder_.take({.at = now_, .kind = kind, .data = to_bytes(text)});
-  }
-
-  std::vector<std::string> found_;
-  std::chrono::milliseconds now_{0};
-  CommandFinder finder_;
 };
 
 TEST_F(CommandsTest, TypedLines) {

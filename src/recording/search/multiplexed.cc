@@ -49,6 +49,7 @@ void MultiplexedLines::end() {
 
 void MultiplexedLines::stroke(Stroke stroke, std::chrono::milliseconds at) {
   at_ = at;
+  if (!may_look(at)) return typing_.reset();
   switch (stroke.key) {
     case Key::kEnter: enter(); break;
     case Key::kAccept:
@@ -96,12 +97,13 @@ MultiplexedLines::Line& MultiplexedLines::typing() {
 }
 
 // The pane was drawn anew, and the line stands elsewhere now: behind the same prompt, at the cursor or above.
-bool MultiplexedLines::follow(Line& line) const {
+bool MultiplexedLines::follow(Line& line) {
   if (!line.known) return false;
   const std::size_t cursor_row = screen_.cursor_row();
   const Pane pane = pane_at(screen_, cursor_row, screen_.cursor().column);
   if (pane.left != line.pane.left) return false;
   for (std::size_t row = cursor_row; cursor_row - row < kMaxRowsOfLine; --row) {
+    looked_at(line.start.column);
     if (screen_.text_in(row, pane.left, line.start.column) == line.prompt) {
       line.start.line = screen_.line_at(row);
       line.pane = pane;
@@ -113,19 +115,20 @@ bool MultiplexedLines::follow(Line& line) const {
   return false;
 }
 
-MultiplexedLines::Line MultiplexedLines::start_here() const {
+MultiplexedLines::Line MultiplexedLines::start_here() {
   Line line;
   line.start = screen_.cursor();
   const std::size_t row = screen_.cursor_row();
   line.pane = pane_at(screen_, row, line.start.column);
   line.prompt = screen_.text_in(row, line.pane.left, line.start.column);
   line.last = is_last_line(screen_, line.pane, row, multiplexer_);
+  looked_at((screen_.rows() - row) * (line.pane.right - line.pane.left));
   line.known =
       line.last && is_prompt(line.prompt) && screen_.text_in(row, line.start.column, line.start.column + 1).empty();
   return line;
 }
 
-bool MultiplexedLines::holds(const Line& line) const {
+bool MultiplexedLines::holds(const Line& line) {
   const auto row = screen_.row_of(line.start.line);
   if (!row) return false;
   const std::size_t cursor_row = screen_.cursor_row(), column = screen_.cursor().column;
@@ -222,9 +225,9 @@ void MultiplexedLines::enter() {
   typing_.reset();
 }
 
-bool MultiplexedLines::may_look() {
-  const auto since = static_cast<std::size_t>(std::max(output_at_ - looked_at_, std::chrono::milliseconds(0)).count());
-  looked_at_ = output_at_;
+bool MultiplexedLines::may_look(std::chrono::milliseconds now) {
+  const auto since = static_cast<std::size_t>(std::max(now - looked_at_, std::chrono::milliseconds(0)).count());
+  looked_at_ = now;
   cells_left_ = std::min(kMostCells, cells_left_ + std::min(since, kMostCells) * kCellsPerMillisecond);
   return cells_left_ > 0;
 }
@@ -235,7 +238,7 @@ void MultiplexedLines::looked_at(std::size_t cells) {
 }
 
 void MultiplexedLines::leaving_row() {
-  if (left_.empty() || !may_look()) return;
+  if (left_.empty() || !may_look(output_at_)) return;
   for (auto line = left_.begin(); line != left_.end();) {
     auto text = shown(*line);
     if (text) {

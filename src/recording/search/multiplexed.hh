@@ -56,13 +56,13 @@ class MultiplexedLines {
   };
 
   Line& typing();
-  Line start_here() const;
-  bool holds(const Line& line) const;  // the cursor is on it, and its prompt stands where it stood
-  bool follow(Line& line) const;
+  Line start_here();
+  bool holds(const Line& line);  // the cursor is on it, and its prompt stands where it stood
+  bool follow(Line& line);
   void text(char c);
   void enter();
   void settle();
-  bool may_look();
+  bool may_look(std::chrono::milliseconds now);
   void looked_at(std::size_t cells);
   std::optional<std::string> shown(const Line& line);
   std::optional<std::string> shown_behind_prompt(const Line& line);
@@ -76,7 +76,7 @@ class MultiplexedLines {
   std::deque<std::string> prompts_;  // the last that commands stood behind
   bool prefixed_ = false;            // the next key may be the multiplexer's
   std::chrono::milliseconds at_{0}, last_key_at_{0}, output_at_{0}, looked_at_{0};
-  std::size_t cells_left_;  // to look at for the lines that were left: come back with the session's time
+  std::size_t cells_left_;  // of the screen to look at: come back with the session's time
 };
 
 }  // namespace mezite::recording

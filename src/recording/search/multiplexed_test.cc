@@ -4,8 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "recording/search/commands.hh"
-#include "recording/test_support.hh"
+#include "recording/search/test_support.hh"
 
 namespace mezite::recording {
 namespace {
@@ -18,9 +17,9 @@ constexpr std::string_view kTmuxOpens =
     "\x1b[?1005l\x1b[c\x1b[1;7r\x1b[H";
 constexpr std::string_view kStatus = "\x1b[30m\x1b[42m\x1b[8;1H[0] 0:bash*                  \"web\" 10:00\x1b(B\x1b[m";
 
-class MultiplexedTest : public testing::Test {
+class MultiplexedTest : public TypedSession {
  protected:
-  MultiplexedTest() : finder_(header(), [this](Command command) { found_.push_back(command.text); }) {}
+  MultiplexedTest() : TypedSession(header(), 50) {}
   static Header header() {
     Header header = some_header();
     header.columns = 40;
@@ -28,14 +27,6 @@ class MultiplexedTest : public testing::Test {
     return header;
   }
 
-  void type(std::string_view keys, int after_ms = 50) { event(EventKind::kInput, keys, after_ms); }
-  void show(std::string_view text) { event(EventKind::kOutput, text, 1); }
-  void echo(std::string_view keys) {
-    for (const char& c : keys) {
-      type({&c, 1});
-      show({&c, 1});
-    }
-  }
   void line(std::string_view keys, std::string_view answer = "\r\n$ ") {
     echo(keys);
     type("\r");
@@ -45,14 +36,6 @@ class MultiplexedTest : public testing::Test {
     show(kTmuxOpens);
     show(std::string(kStatus) + "\x1b[1;1H$ ");
   }
-  void event(EventKind kind, std::string_view text, int after_ms) {
-    now_ += std::chrono::milliseconds(after_ms);
-    finder_.take({.at = now_, .kind = kind, .data = to_bytes(text)});
-  }
-
-  std::vector<std::string> found_;
-  std::chrono::milliseconds now_{0};
-  CommandFinder finder_;
 };
 
 TEST_F(MultiplexedTest, LinesAtAPrompt) {
@@ -107,6 +90,25 @@ TEST_F(MultiplexedTest, LooksAreBoundedAndComeBackWithTime) {
   show("\r\n$ ");
   ahead("echo third");
   EXPECT_THAT(found_, ElementsAre("ls -la", "echo first", "echo third"));
+}
+
+// Each key asks what stands below it: on a large screen, sent by the thousand, that is bounded as well.
+TEST_F(MultiplexedTest, KeysAreBoundedAndComeBackWithTime) {
+  finder_.take({.at = now_, .kind = EventKind::kResize, .columns = 1000, .rows = 500});
+  show(std::string(kTmuxOpens));
+  type(std::string(2000, 'q'), 0);
+  const auto at_once = [this](const std::string& command) {
+    event(EventKind::kOutput, "\x1b[2J\x1b[1;1H$ ", 0);
+    event(EventKind::kInput, command, 0);
+    event(EventKind::kOutput, command, 0);
+    event(EventKind::kInput, "\r", 0);
+    event(EventKind::kOutput, "\r\n$ ", 0);
+  };
+  at_once("echo first");
+  EXPECT_THAT(found_, IsEmpty());
+  now_ += std::chrono::minutes(2);
+  at_once("echo second");
+  EXPECT_THAT(found_, ElementsAre("echo second"));
 }
 
 // Two panes: what stands on the left of the border is none of the line, and rows are drawn anew instead of scrolled.
@@ -234,7 +236,7 @@ TEST_F(MultiplexedTest, AnotherPaneIsBusy) {
   open_tmux();
   for (int row = 1; row < 8; ++row) show("\x1b[" + std::to_string(row) + ";21H\x1b(0x\x1b(B");
   show("\x1b[3;22H$ ");
-  for (int i = 0; i < 20'000; ++i) show("\x1b[2;1Hload " + std::to_string(i) + "\x1b[3;24H");
+  for (int i = 0; i < 2'000; ++i) show("\x1b[2;1Hload " + std::to_string(i) + "\x1b[3;24H");
   line("uptime", "\x1b[4;22H$ ");
   EXPECT_THAT(found_, ElementsAre("uptime"));
 }
@@ -242,7 +244,7 @@ TEST_F(MultiplexedTest, AnotherPaneIsBusy) {
 TEST_F(MultiplexedTest, HostileScreensEnd) {
   open_tmux();
   std::uint64_t random = 1;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 2'000; ++i) {
     random = random * 6364136223846793005u + 1442695040888963407u;
     const auto pick = static_cast<std::uint16_t>(random >> 40);
     const std::string number = std::to_string(pick % 50);
@@ -251,7 +253,20 @@ TEST_F(MultiplexedTest, HostileScreensEnd) {
     show("\x1b[" + number + ";" + number + std::string(1, static_cast<char>(0x40 + pick % 63)) + "\x1b[?69h$ x\n\x1bM");
     if (i % 100 == 0) show(kTmuxOpens);
   }
-  SUCCEED();
+  for (const std::string& command : found_) {
+    EXPECT_LE(command.size(), kMaxCommandBytes);
+    EXPECT_TRUE(std::ranges::none_of(command, [](char c) { return static_cast<unsigned char>(c) < 0x20; }));
+  }
+  // And it goes on as if nothing had been.
+  now_ += std::chrono::minutes(2);
+  finder_.take({.at = now_, .kind = EventKind::kResize, .columns = 40, .rows = 8});
+  show(
+      "\x1b[?1049l\x1b"
+      "c");
+  found_.clear();
+  open_tmux();
+  line("ls -la");
+  EXPECT_THAT(found_, ElementsAre("ls -la"));
 }
 
 TEST(Multiplexers, AreToldByTheCommand) {
