@@ -68,24 +68,27 @@ class FdToChannel::Body : public std::enable_shared_from_this<Body> {
         if (!(room = send_first())) break;
         continue;
       }
-      thread_local std::array<std::uint8_t, kReadBytes> scratch;
-      const std::size_t most = std::min(channel.writable(), scratch.size());
+      const std::size_t most = channel.writable();
       if (most == 0) {
         room = false;
         break;
       }
-      ssize_t n = ::read(fd.get(), scratch.data(), most);
+      thread_local std::array<std::uint8_t, kReadBytes> scratch;
+      const LentMemory lent = options.memory ? options.memory(most) : LentMemory();
+      std::span<std::uint8_t> place = lent.bytes.empty() ? std::span(scratch) : lent.bytes;
+      place = place.first(std::min(most, place.size()));
+      ssize_t n = ::read(fd.get(), place.data(), place.size());
       if (n < 0 && errno == EINTR) continue;
       if (n < 0 && errno == EAGAIN) break;
       if (n == 0 || (n < 0 && errno == EIO)) return finish({});
       if (n < 0) return finish(std::unexpected(Error{ErrorCode::kIo, std::strerror(errno)}));
-      const BytesView data(scratch.data(), static_cast<std::size_t>(n));
+      const BytesView data = place.first(static_cast<std::size_t>(n));
       if (options.tap) options.tap(data);
       bytes += data.size();
       const std::size_t taken = channel.write(data, options.kind);
       if (!fd) return;
       options.first.assign(data.begin() + static_cast<std::ptrdiff_t>(taken), data.end());
-      if (data.size() < most) break;  // that was all there is: to ask again would cost a call
+      if (data.size() < place.size()) break;  // that was all there is: to ask again would cost a call
     }
     // Without room the channel's on_writable() wakes this.
     shard.modify(fd.get(), room && !paused ? Interest::kRead : Interest::kNone);
@@ -289,7 +292,7 @@ void ChannelRelay::on_open(ssh::Channel channel) {
   if (!in || !out) return end(fail_errno(errno, "joining a channel with a socket"));
   std::weak_ptr<ChannelRelay> weak = weak_from_this();
   up_.emplace(shard_, std::move(in),
-              FdToChannel::Options{ssh::DataKind::kStdout, std::move(options_.first_to_channel), {}},
+              FdToChannel::Options{ssh::DataKind::kStdout, std::move(options_.first_to_channel), {}, {}},
               [weak](Status status) {
                 auto self = weak.lock();
                 if (!self) return;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/bytes.hh"
+#include "base/lent_memory.hh"
 #include "base/unique_fd.hh"
 #include "net/relay.hh"
 #include "net/shard.hh"
@@ -22,6 +23,8 @@ class FdToChannel {
     ssh::DataKind kind = ssh::DataKind::kStdout;
     Bytes first;                         // sent before what the descriptor gives
     std::function<void(BytesView)> tap;  // sees each run of bytes before it is sent (recording)
+    // Where the next run, of at most so many bytes, is to be read to, when its tap has a place for it.
+    std::function<LentMemory(std::size_t)> memory;
   };
   // `ended` is called once: success at the end of input (EOF, or EIO of a PTY whose last user has gone), else the
   // error. It may destroy this. It is not called from within start().

@@ -107,6 +107,81 @@ TEST(EventBuffer, UsesTheMemoryItIsGiven) {
   EXPECT_EQ(BytesView(buffer.take().raw).data(), place);
 }
 
+SegmentBytes whole_memory() {
+  SegmentBytes memory;
+  memory.append(counting(kSegmentBytes));
+  return memory;
+}
+
+TEST(EventBuffer, WhatComesToLentMemoryStaysThere) {
+  EventBuffer buffer(kStart);
+  EXPECT_TRUE(buffer.lend(1000).bytes.empty());  // memory of its own is for little
+  (void)buffer.take(whole_memory());
+  const Bytes sent = counting(400'000);
+  std::string got;
+  int lent = 0;
+  for (std::size_t at = 0; at < sent.size();) {
+    if (!buffer.has_room_to_lend()) {
+      EXPECT_TRUE(buffer.lend(1000).bytes.empty());
+      for (const Event& event : events_of(buffer.take(whole_memory()))) got += as_text(event.data);
+    }
+    const std::size_t most = std::array<std::size_t, 3>{3, 20'000, 200'000}[static_cast<std::size_t>(lent) % 3];
+    const LentMemory memory = buffer.lend(most);
+    ASSERT_GT(memory.bytes.size(), 0U);
+    ASSERT_LE(memory.bytes.size(), most);
+    const BytesView piece = BytesView(sent).subspan(at, std::min(memory.bytes.size(), sent.size() - at));
+    std::ranges::copy(piece, memory.bytes.begin());
+    const std::size_t before = buffer.size_bytes();
+    EXPECT_TRUE(buffer.put(EventKind::kOutput, memory.bytes.first(piece.size()), kStart + lent * 1s).empty());
+    EXPECT_EQ(buffer.size_bytes() - before, piece.size() + wire::kFixedHeadBytes);
+    at += piece.size();
+    ++lent;
+  }
+  EXPECT_LE(buffer.size_bytes(), kSegmentBytes);
+  for (const Event& event : events_of(buffer.take())) got += as_text(event.data);
+  EXPECT_EQ(got, as_text(sent));
+}
+
+// What was lent may be written to by whoever has it: nothing else comes to stand there, and nothing that was there
+// goes.
+TEST(EventBuffer, LentMemoryIsLeftToWhoHasIt) {
+  using Act = void (*)(EventBuffer&, Segment&);
+  const Act acts[] = {
+      [](EventBuffer& buffer, Segment&) { buffer.put(EventKind::kStderr, as_bytes("other"), kStart); },
+      [](EventBuffer& buffer, Segment&) { buffer.put_resize(80, 24, kStart); },
+      [](EventBuffer& buffer, Segment&) { buffer.put_end({.exit_code = 0, .signal = ""}, kStart); },
+      [](EventBuffer& buffer, Segment& taken) { taken = buffer.take(whole_memory()); },
+  };
+  for (const Act act : acts) {
+    EventBuffer buffer(kStart);
+    (void)buffer.take(whole_memory());
+    buffer.put(EventKind::kStdout, as_bytes("before"), kStart);
+    const LentMemory memory = buffer.lend(5);
+    Segment taken;
+    act(buffer, taken);
+    std::ranges::fill(memory.bytes, '!');
+    std::ranges::copy(as_bytes("after"), memory.bytes.begin());
+    buffer.put(EventKind::kStdout, memory.bytes, kStart);
+    std::string got;
+    for (const Segment& segment : {std::move(taken), buffer.take()}) {
+      if (segment.raw.empty()) continue;
+      for (const Event& event : events_of(segment)) {
+        if (event.kind == EventKind::kStdout) got += as_text(event.data);
+      }
+    }
+    EXPECT_EQ(got, "beforeafter");
+  }
+}
+
+TEST(EventBuffer, MemoryThatCameBackIsUsedFurther) {
+  EventBuffer buffer(kStart);
+  (void)buffer.take(whole_memory());
+  const std::uint8_t* place = buffer.lend(100).bytes.data();  // nothing came
+  EXPECT_EQ(buffer.lend(100).bytes.data(), place);
+  buffer.put(EventKind::kStdout, as_bytes("x"), kStart);
+  EXPECT_TRUE(buffer.has_whole_memory());
+}
+
 TEST(SegmentBytes, GrowsAndStaysAtAPage) {
   const Bytes sent = counting(SegmentBytes::kMaxBytes);
   SegmentBytes bytes;

@@ -72,7 +72,7 @@ class SegmentMemory {
     return memory;
   }
   void give_back(SegmentBytes memory) {
-    if (!memory.is_whole()) return;
+    if (!memory.is_whole() || memory.is_shared()) return;
     const std::lock_guard lock(mutex_);
     if (spare_.size() < kSpareSegments) spare_.push_back(std::move(memory));
   }
@@ -90,7 +90,8 @@ class SegmentMemory {
     if (!slab) return;
     ::madvise(slab.get(), kSlabBytes, MADV_HUGEPAGE);
     for (std::size_t at = 0; at < kSlabBytes; at += kSegmentMemoryBytes) {
-      spare_.emplace_back(std::shared_ptr<std::uint8_t>(slab, slab.get() + at));
+      // Each counts its own users.
+      spare_.emplace_back(std::shared_ptr<std::uint8_t>(slab.get() + at, [slab](std::uint8_t*) {}));
     }
   }
 
@@ -172,12 +173,32 @@ struct Session::State {
         more = put(events, now);
         waiting_bytes.fetch_add(events.size_bytes() - before);
         if (!events.full()) continue;
-        enough = enough || (ready_bytes < kWakeBytes && ready_bytes + events.size_bytes() >= kWakeBytes);
-        ready_bytes += events.size_bytes();
-        ready.push_back(events.take(more ? memory->take() : SegmentBytes()));
+        enough |= close_segment(more);
       }
     }
     if (enough) wake->ask();  // keystrokes wait for the tick
+  }
+
+  // Gives whether the thread is to be woken for what is ready now.
+  bool close_segment(bool more) {
+    const std::size_t before = ready_bytes;
+    ready_bytes += events.size_bytes();
+    // Of a session that fills one, more is to be expected.
+    ready.push_back(events.take(more || events.has_whole_memory() ? memory->take() : SegmentBytes()));
+    return before < kWakeBytes && ready_bytes >= kWakeBytes;
+  }
+
+  LentMemory lend(std::size_t most) {
+    bool enough = false;
+    LentMemory lent;
+    {
+      const std::lock_guard lock(mutex);
+      if (ending != Ending::kNone || failed.load(std::memory_order_relaxed) || !events.has_whole_memory()) return {};
+      if (!events.has_room_to_lend()) enough = close_segment(true);
+      lent = events.lend(most);
+    }
+    if (enough) wake->ask();
+    return lent;
   }
 
   // A failed session finishes, too: its file is released.
@@ -205,6 +226,9 @@ struct Session::State {
     std::swap(taken, ready);
     ready_bytes = 0;
     if (!events.empty() && (ending != Ending::kNone || now >= events.due())) taken.push_back(events.take());
+    if (taken.empty() && events.empty() && events.has_whole_memory()) {  // nothing comes any more
+      memory->give_back(events.take().raw);
+    }
     return ending;
   }
 
@@ -267,6 +291,8 @@ void Session::write(EventKind kind, BytesView data) {
     return !data.empty();
   });
 }
+
+LentMemory Session::lend(std::size_t most) { return state_->lend(most); }
 
 void Session::resize(std::uint16_t columns, std::uint16_t rows) {
   state_->add([&](EventBuffer& events, SteadyTime now) {

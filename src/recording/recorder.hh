@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/clock.hh"
+#include "base/lent_memory.hh"
 #include "recording/event.hh"
 #include "recording/header.hh"
 #include "recording/spool.hh"
@@ -29,6 +30,10 @@ class Session {
   ~Session();
   // Never drops and never blocks. While congested() is true, stop reading from the session.
   void write(EventKind kind, BytesView data);
+  // Memory of the recording for bytes that are yet to come, at most `most`: the next call is to write() what came, from
+  // its beginning on, which then is not copied. Hold it until nothing reads those bytes any more. None for a session of
+  // which little comes: copying that costs less than the memory.
+  LentMemory lend(std::size_t most);
   void resize(std::uint16_t columns, std::uint16_t rows);
   void finish(const SessionEnd& end);
   // In place of finish(), for a session that was never begun: the file is removed, no callback comes.

@@ -107,6 +107,51 @@ TEST(Recorder, ManySessionsFromManyThreads) {
   }
 }
 
+// Memory of the recording that a session still has is given to no other one.
+TEST(Recorder, LentMemoryHoldsOneSessionsBytes) {
+  const TempFolder folder;
+  Spool spool = Spool::open(folder / "spool").value();
+  std::vector<Header> headers;
+  for (int i = 0; i < 8; ++i) headers.push_back(some_header());
+  constexpr std::size_t kBytes = 24'000'000;
+  std::atomic<int> in_place = 0;
+  {
+    Recorder recorder(spool, system_clock());
+    std::vector<std::thread> threads;
+    for (const Header& header : headers) {
+      threads.emplace_back([&, mine = static_cast<std::uint8_t>(header.session_id[0])] {
+        const auto watch = std::make_shared<Watch>();
+        auto session = recorder.open(header, Watch::callbacks(watch)).value();
+        Bytes own(40'000, mine);
+        for (std::size_t sent = 0; sent < kBytes;) {
+          if (session->congested()) {
+            std::unique_lock lock(watch->mutex);
+            EXPECT_TRUE(watch->changed.wait_for(lock, 30s, [&] { return watch->drained > 0; }));
+            watch->drained = 0;
+          }
+          const LentMemory lent = session->lend(own.size());
+          std::span<std::uint8_t> place = lent.bytes.empty() ? std::span(own) : lent.bytes;
+          place = place.first(std::min(place.size(), kBytes - sent));
+          std::ranges::fill(place, mine);
+          session->write(EventKind::kStdout, place);
+          // As a session does, which sends it on.
+          EXPECT_EQ(std::ranges::count(place, mine), static_cast<std::ptrdiff_t>(place.size()));
+          sent += place.size();
+          in_place += lent.bytes.empty() ? 0 : 1;
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+  }
+  EXPECT_GT(in_place, 1000);
+  for (const Header& header : headers) {
+    const ReadBack back = read_back_file(spool.path_of(header.session_id));
+    EXPECT_FALSE(back.error);
+    EXPECT_TRUE(back.complete);
+    EXPECT_EQ(back.text(EventKind::kStdout), std::string(kBytes, header.session_id[0]));
+  }
+}
+
 TEST(Recorder, BulkOutputIsHeldBackNotDropped) {
   const TempFolder folder;
   Spool spool = Spool::open(folder / "spool").value();

@@ -19,6 +19,18 @@ void SegmentBytes::append(BytesView bytes) {
   size_ += bytes.size();
 }
 
+std::span<std::uint8_t> SegmentBytes::room() {
+  if (!is_whole()) return {};
+  return memory().subspan(kRoomBefore, kMaxBytes).subspan(size_);
+}
+
+bool SegmentBytes::is_shared() const {
+  if (memory_.use_count() > 1) return true;
+  // use_count() orders nothing; to count up and down does: what the last other one did with the memory is done.
+  [[maybe_unused]] const auto ordered = memory_;
+  return false;
+}
+
 void SegmentBytes::reserve(std::size_t bytes) {
   std::size_t wanted = memory_bytes_ > 0 ? memory_bytes_ : 2 * kPageBytes;
   while (wanted < kRoomBefore + bytes + kRoomBehind) wanted *= 2;

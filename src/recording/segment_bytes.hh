@@ -32,6 +32,9 @@ class SegmentBytes {
   // Not more than kMaxBytes in all.
   void append(BytesView bytes);
   void clear() { size_ = 0; }
+  // What is behind, up to kMaxBytes; empty unless is_whole(). grow() makes the first bytes of it part of the whole.
+  std::span<std::uint8_t> room();
+  void grow(std::size_t bytes) { size_ += bytes; }
 
   bool empty() const { return size_ == 0; }
   std::size_t size() const { return size_; }
@@ -39,6 +42,9 @@ class SegmentBytes {
 
   // Whether it has room for kMaxBytes without taking memory.
   bool is_whole() const { return memory_bytes_ == kSegmentMemoryBytes; }
+  // Keeps the memory from being given to others, whoever has this; then it is shared.
+  std::shared_ptr<const void> keep() const { return memory_; }
+  bool is_shared() const;
   // All of it; the events begin at kRoomBefore.
   std::span<std::uint8_t> memory() { return {memory_.get(), memory_bytes_}; }
 

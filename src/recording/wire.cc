@@ -120,6 +120,20 @@ DataHead data_head(EventKind kind, std::uint64_t delta_ms, std::size_t data_byte
   return head;
 }
 
+std::array<std::uint8_t, kFixedHeadBytes> fixed_data_head(EventKind kind, std::uint64_t delta_ms,
+                                                          std::size_t data_bytes) {
+  static_assert(kMaxTimeMs < std::uint64_t{1} << (6 * 7));
+  std::array<std::uint8_t, kFixedHeadBytes> head{static_cast<std::uint8_t>(kind)};
+  std::size_t at = 1;
+  const auto put = [&](std::uint64_t value, std::size_t bytes) {
+    for (; bytes > 1; --bytes, value >>= 7) head[at++] = static_cast<std::uint8_t>(value | 0x80);
+    head[at++] = static_cast<std::uint8_t>(value);
+  };
+  put(delta_ms, 6);
+  put(data_bytes, 3);
+  return head;
+}
+
 void put_resize(Bytes& out, std::uint64_t delta_ms, std::uint16_t columns, std::uint16_t rows) {
   out.push_back(static_cast<std::uint8_t>(EventKind::kResize));
   put_varint(out, delta_ms);

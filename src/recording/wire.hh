@@ -70,6 +70,11 @@ struct DataHead {
   operator BytesView() const { return BytesView(bytes).first(size); }
 };
 DataHead data_head(EventKind kind, std::uint64_t delta_ms, std::size_t data_bytes);
+// The same in as many bytes for every event, for data that is in its place before its head is known.
+inline constexpr std::size_t kFixedHeadBytes = 10;
+inline constexpr std::size_t kMaxFixedHeadData = std::size_t{1} << 21;  // less than this
+std::array<std::uint8_t, kFixedHeadBytes> fixed_data_head(EventKind kind, std::uint64_t delta_ms,
+                                                          std::size_t data_bytes);
 void put_resize(Bytes& out, std::uint64_t delta_ms, std::uint16_t columns, std::uint16_t rows);
 void put_end(Bytes& out, std::uint64_t delta_ms, const SessionEnd& end);
 // The next event; `at_ms` is the time of the one before and becomes that of this one. None: malformed.

@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <signal.h>
 
+#include <fstream>
+
 #include "agent/process/spawn.hh"
 #include "agent/process/terminal.hh"
 #include "agent/session/testing.hh"
@@ -97,7 +99,7 @@ TEST_F(ServerTest, ExitCodesAreTheProgramsOwn) {
   EXPECT_EQ(run(node.ssh(identity) + shell_quote("exec nothing-of-this-name")).exit_code, 127);
 }
 
-TEST_F(ServerTest, BulkGoesThroughIntactBothWays) {
+TEST_F(ServerTest, BulkGoesThroughIntactBothWaysAndIntoTheRecording) {
   TestNode node(cluster);
   give_role(node);
   std::string identity = cluster.user({});
@@ -113,6 +115,12 @@ TEST_F(ServerTest, BulkGoesThroughIntactBothWays) {
     ran = run(node.ssh(identity, "-o RekeyLimit=4M") + "cat | sha256sum", file);
     EXPECT_EQ(ran.out, digest) << ran.err;
   }
+  ASSERT_TRUE(node.wait_recordings(3));
+  std::vector<recording::Event> recorded = events_of(node, node.events.wait("session.start", 2).session_id);
+  std::ifstream sent(file, std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(sent), {});
+  EXPECT_TRUE(text_of(recorded, recording::EventKind::kStdin) == bytes);
+  EXPECT_TRUE(text_of(recorded, recording::EventKind::kStdout) == bytes);
 }
 
 TEST_F(ServerTest, OutputIsDrainedBeforeTheEnd) {

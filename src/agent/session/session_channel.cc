@@ -286,14 +286,16 @@ void SessionChannel::run(Launched launched) {
                net::FdToChannel::Options{
                    .kind = ssh::DataKind::kStdout,
                    .first = to_bytes(launched.greeting),
-                   .tap = tap(has_terminal() ? recording::EventKind::kOutput : recording::EventKind::kStdout)},
+                   .tap = tap(has_terminal() ? recording::EventKind::kOutput : recording::EventKind::kStdout),
+                   .memory = [this](std::size_t most) { return recording_ ? recording_->lend(most) : LentMemory(); }},
                ended(&SessionChannel::out_ended_));
   err_ended_ = !launched.err;
   if (launched.err) {
-    err_.emplace(shard_, std::move(launched.err),
-                 net::FdToChannel::Options{
-                     .kind = ssh::DataKind::kStderr, .first = {}, .tap = tap(recording::EventKind::kStderr)},
-                 ended(&SessionChannel::err_ended_));
+    err_.emplace(
+        shard_, std::move(launched.err),
+        net::FdToChannel::Options{
+            .kind = ssh::DataKind::kStderr, .first = {}, .tap = tap(recording::EventKind::kStderr), .memory = {}},
+        ended(&SessionChannel::err_ended_));
   }
   in_->start(channel_);
   out_->start(channel_);
