@@ -6,8 +6,8 @@ The same bytes through `ssh -J`, in turns, as a user whose sessions are recorded
 been uploaded, and the hub has nothing more to do with it. CPU is that of the agent, in seconds per GiB.
 
 apart: the node (agent, and what sessions run) has one core, the user's programs and the hub another, as on machines of their own:
-what is lost is what recording takes from the session's own path. Bar: at most 5 % of the throughput. shared: all of them share two
-cores that this load keeps busy, so that every second of CPU shows.
+what is lost is what recording takes from the session's own path. shared: all of them share two cores that this load keeps busy, so
+that every second of CPU shows. Bar of both: at most 5 % of the throughput.
 
 upload: what the way of a recording of random bytes from the node to the hub costs both, from the end of its session on: MiB/s until the
 hub has given its receipt, and CPU seconds per GiB, with what the hub does afterwards (it looks for commands). On all cores."""
@@ -128,7 +128,7 @@ def main() -> int:
             spread(cluster, how)
             for name in fetches:
                 measure(cluster, agent, rows, f"{name}-{how}", chosen.runs, size)
-                judge(rows, f"{name}-{how}", how)
+                judge(rows, f"{name}-{how}")
     finally:
         cluster.close()
     results = ROOT / "bench" / "results"
@@ -151,17 +151,14 @@ def measure(cluster: Cluster, agent: int, rows: Rows, name: str, runs: int, size
             rows.note(name, user, mib_per_s=(size >> 20) / taken, cpu_s_per_gib=(cpu_seconds(agent) - cpu) / size * (1 << 30))
 
 
-def judge(rows: Rows, name: str, how: str):
+def judge(rows: Rows, name: str):
     recorded, plain = (rows.median(name, user, "mib_per_s") for user in ("recorded", "plain"))
     runs = [row["mib_per_s"] for row in rows.rows if row["what"] == name]
     lost = 1 - recorded / plain
     text = (f"{name}: {recorded:.0f} MiB/s recorded, {plain:.0f} not: {lost:.1%} lost; agent CPU "
             f"{rows.median(name, 'recorded', 'cpu_s_per_gib'):.2f} and {rows.median(name, 'plain', 'cpu_s_per_gib'):.2f} s per GiB; "
             f"spread of all runs {statistics.pstdev(runs):.0f} MiB/s")
-    if how == "apart":
-        rows.bar(f"{text} (at most {MOST_LOST:.0%})", lost <= MOST_LOST)
-    else:
-        print(text)
+    rows.bar(f"{text} (at most {MOST_LOST:.0%})", lost <= MOST_LOST)
 
 
 if __name__ == "__main__":
