@@ -151,9 +151,7 @@ def multiplexed(cluster, request):
 
 
 def ran(terminal: Terminal, text: str, then: str):
-    terminal.settle()
-    terminal.type(text)
-    terminal.settle()
+    terminal.type_and_see(text)
     terminal.type("\r")
     terminal.expect(then + r"[\s\S]*?ready> ")
     terminal.settle()
@@ -176,7 +174,9 @@ def test_commands_inside_a_multiplexer(cluster, multiplexed):
     ran(terminal, "seq 1 60", "60")
     ran(terminal, "echo at-the-bottom-$((1+1))", "bottom-2")
 
-    terminal.type("vim.tiny note\r")
+    # A multiplexer that has much to draw leaves out what is gone again: a line whose program takes the whole screen at once.
+    terminal.type_and_see("vim.tiny note")
+    terminal.type("\r")
     terminal.expect("New")
     terminal.type("i")
     terminal.expect("INSERT")
@@ -187,7 +187,8 @@ def test_commands_inside_a_multiplexer(cluster, multiplexed):
     terminal.type("\x0f:q!\r")  # one command, and no pause that tells Escape from Alt
     terminal.expect({"tmux": r"vim\.tiny note[\s\S]*?ready> ", "screen": "ready> "}[name])  # tmux draws what was there before
     ran(terminal, "echo after-vim-$((1+1))", "vim-2")
-    terminal.type("seq 1 300 | less\r")
+    terminal.type_and_see("seq 1 300 | less")
+    terminal.type("\r")
     terminal.expect("20")
     terminal.type("/rm -rf in less\r")
     terminal.expect("not found")

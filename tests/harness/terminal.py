@@ -57,6 +57,15 @@ class Terminal:
         while select.select([self.fd], [], [], quiet)[0] and self._read(0):
             pass
 
+    def type_and_see(self, text: str, patience_s: float = 1):
+        """Types, and reads until it stands there; or until nothing has come for so long, when something else is drawn in between."""
+        self.settle()
+        before = len(self.seen)
+        self.type(text)
+        while text.encode() not in re.sub(rb"\x1b(\[[0-9;?]*[ -/]*[@-~]|[()].|[^\[()])", b"", self.seen[before:]):
+            if not select.select([self.fd], [], [], patience_s)[0] or not self._read(0):
+                break
+
     def nothing_more(self, seconds: float):
         """Nothing is shown for so long."""
         before = len(self.seen)
