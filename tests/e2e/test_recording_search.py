@@ -174,7 +174,6 @@ def test_commands_inside_a_multiplexer(cluster, multiplexed):
     ran(terminal, "seq 1 60", "60")
     ran(terminal, "echo at-the-bottom-$((1+1))", "bottom-2")
 
-    # A multiplexer that has much to draw leaves out what is gone again: a line whose program takes the whole screen at once.
     terminal.type_and_see("vim.tiny note")
     terminal.type("\r")
     terminal.expect("New")

@@ -18,6 +18,9 @@ constexpr std::size_t kFollowedBytes = 64 << 10;
 constexpr std::size_t kFollowedMultiplexedBytes = 4 << 20;
 constexpr std::size_t kTailBytes = 64 << 10;
 constexpr std::chrono::milliseconds kEchoTime{250};
+// As long a hidden cursor tells of drawing; longer, of a program that shows none.
+constexpr std::chrono::milliseconds kDrawingTime{250};
+constexpr std::size_t kMaxHeldBytes = 4096;
 
 // Without control characters, blanks at both ends and what is beyond the limit.
 std::string clean(std::string_view text) {
@@ -41,6 +44,8 @@ CommandFinder::CommandFinder(const Header& header, Found found)
       multiplexed_(screen_, [this](std::chrono::milliseconds at, std::string text) { report(at, std::move(text)); }),
       started_(multiplexer_in(header.command)) {}
 
+CommandFinder::~CommandFinder() { wipe(held_); }
+
 void CommandFinder::take(const Event& event) {
   at_ = event.at;
   switch (event.kind) {
@@ -52,6 +57,7 @@ void CommandFinder::take(const Event& event) {
 }
 
 void CommandFinder::output(BytesView bytes) {
+  if (!is_drawing()) release();
   const std::string text = joiner_.push(bytes);
   since_input_bytes_ += text.size();
   multiplexed_.output_comes(at_);
@@ -104,8 +110,31 @@ CommandFinder::Line& CommandFinder::typing() {
 void CommandFinder::input(BytesView bytes) {
   wake();
   if (screen_.alternate()) lines_.clear();
-  for (const std::uint8_t byte : bytes) {
-    const auto pressed = keys_.next(static_cast<char>(byte));
+  if (is_drawing() && held_.size() + bytes.size() <= kMaxHeldBytes) {
+    held_.reserve(kMaxHeldBytes);  // so that no copy is left behind
+    held_ += as_text(bytes);
+    return;
+  }
+  release();
+  press(as_text(bytes));
+}
+
+// A multiplexer hides the cursor while it draws. Keys that come meanwhile are for what stands there then.
+bool CommandFinder::is_drawing() const {
+  return multiplexed_.multiplexer() != Multiplexer::kNone && cursor_hidden_at_ &&
+         at_ - *cursor_hidden_at_ < kDrawingTime;
+}
+
+void CommandFinder::release() {
+  if (held_.empty()) return;
+  std::string keys = std::exchange(held_, {});
+  press(keys);
+  wipe(keys);
+}
+
+void CommandFinder::press(std::string_view keys) {
+  for (const char key : keys) {
+    const auto pressed = keys_.next(key);
     if (!pressed) continue;
     if (!screen_.alternate()) {
       stroke(*pressed);
@@ -137,7 +166,12 @@ void CommandFinder::stroke(Stroke stroke) {
 // Who takes the alternate screen: what was started last, or what tmux (which turns off every way of telling of the
 // mouse, the one in UTF-8 included) and GNU screen (which resets the terminal first) say themselves.
 void CommandFinder::mode(std::size_t number, bool on) {
+  constexpr std::size_t kCursor = 25;
   constexpr std::size_t kMouseInUtf8 = 1005;
+  if (number == kCursor) {
+    cursor_hidden_at_ = on ? std::nullopt : std::optional(at_);
+    if (on) release();
+  }
   if (number == 47 || number == 1047 || number == 1049) {
     if (!on) return multiplexed_.end();
     opening_ = true;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "recording/event.hh"
@@ -38,6 +39,9 @@ class CommandFinder : private Screen::Watcher {
  public:
   using Found = std::function<void(Command command)>;
   CommandFinder(const Header& header, Found found);
+  ~CommandFinder() override;
+  CommandFinder(const CommandFinder&) = delete;
+  CommandFinder& operator=(const CommandFinder&) = delete;
 
   void take(const Event& event);
 
@@ -61,6 +65,9 @@ class CommandFinder : private Screen::Watcher {
   };
 
   void input(BytesView bytes);
+  void press(std::string_view keys);
+  bool is_drawing() const;
+  void release();
   void output(BytesView bytes);
   void skim(std::string_view text);
   void wake();
@@ -85,6 +92,8 @@ class CommandFinder : private Screen::Watcher {
   bool tail_alternate_ = false;
   KeyReader keys_;
   MultiplexedLines multiplexed_;
+  std::optional<std::chrono::milliseconds> cursor_hidden_at_;
+  std::string held_;                          // keys that came while a multiplexer draws; at most kMaxHeldBytes, wiped
   Multiplexer started_ = Multiplexer::kNone;  // by the last command
   bool soft_reset_ = false;                   // and nothing drawn since
   bool opening_ = false;                      // the alternate screen: nothing drawn on it yet

@@ -65,6 +65,28 @@ TEST_F(MultiplexedTest, TheStatusMayBeDrawnInBetween) {
   EXPECT_THAT(found_, ElementsAre("echo hello"));
 }
 
+TEST_F(MultiplexedTest, KeysMayComeWhileTheStatusIsDrawn) {
+  open_tmux();
+  show("\x1b[?25l" + std::string(kStatus));
+  type("seq 1 3 | less\r");
+  show("\x1b[1;3H\x1b[?25h");
+  show("seq 1 3 | less\r\n");
+  show("\x1b[H\x1b[J1\r\n2\r\n3\r\n\x1b[7m(END)\x1b[27m");
+  EXPECT_THAT(found_, ElementsAre("seq 1 3 | less"));
+}
+
+TEST_F(MultiplexedTest, KeysDoNotWaitForAProgramThatShowsNoCursor) {
+  open_tmux();
+  show("\x1b[?25l");
+  type("ls\r");
+  now_ += std::chrono::milliseconds(300);
+  show("ls\r\n$ ");
+  echo("date");
+  type("\r");
+  show("\r\n");
+  EXPECT_THAT(found_, ElementsAre("ls", "date"));
+}
+
 // A terminal that is drawn on without an end, with lines that never come, must not keep the hub busy.
 TEST_F(MultiplexedTest, LooksAreBoundedAndComeBackWithTime) {
   open_tmux();
