@@ -14,6 +14,7 @@ SegmentBytes& SegmentBytes::operator=(SegmentBytes&& other) noexcept {
 }
 
 void SegmentBytes::append(BytesView bytes) {
+  if (bytes.empty()) return;
   reserve(size_ + bytes.size());
   std::memcpy(memory_.get() + kRoomBefore + size_, bytes.data(), bytes.size());
   size_ += bytes.size();
