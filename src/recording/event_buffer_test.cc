@@ -173,6 +173,16 @@ TEST(EventBuffer, LentMemoryIsLeftToWhoHasIt) {
   }
 }
 
+TEST(EventBuffer, NothingIsTakenFromALentSegmentThatIsEmpty) {
+  EventBuffer buffer(kStart);
+  (void)buffer.take(whole_memory());
+  const LentMemory memory = buffer.lend(5);
+  EXPECT_TRUE(buffer.take().raw.empty());
+  std::ranges::copy(as_bytes("after"), memory.bytes.begin());
+  buffer.put(EventKind::kStdout, memory.bytes, kStart);
+  EXPECT_EQ(as_text(events_of(buffer.take()).at(0).data), "after");
+}
+
 TEST(EventBuffer, MemoryThatCameBackIsUsedFurther) {
   EventBuffer buffer(kStart);
   (void)buffer.take(whole_memory());
