@@ -46,7 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const BytesView piece = input.subspan(at + 2, length);
     event.kind = static_cast<EventKind>(data[at] % 3 + 1);
     event.data.assign(piece.begin(), piece.end());
-    event.columns = event.rows = data[at + 1];  // not larger: what a screen does is the same, only slower
+    event.columns = event.rows = static_cast<std::uint16_t>(data[at + 1] * 7);
     event.at += std::chrono::milliseconds(data[at]);
     finder.take(event);
     at += 2 + length;
