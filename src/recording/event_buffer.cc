@@ -48,7 +48,8 @@ void EventBuffer::leave_lent() {
 
 BytesView EventBuffer::put(EventKind kind, BytesView data, SteadyTime now) {
   const std::span<std::uint8_t> place = segment_.raw.room();
-  if (lent_ && !data.empty() && data.data() == place.data() + wire::kFixedHeadBytes) {
+  if (lent_ && !data.empty() && data.data() == place.data() + wire::kFixedHeadBytes &&
+      data.size() + wire::kFixedHeadBytes <= place.size()) {
     lent_ = false;
     std::ranges::copy(wire::fixed_data_head(kind, advance(now), data.size()), place.begin());
     segment_.raw.grow(wire::kFixedHeadBytes + data.size());
